@@ -37,6 +37,11 @@ const kinds = {
     retryable: false,
     help: "Add the page's origin to TRIBUTARY_ALLOWED_ORIGINS.",
   },
+  replaced: {
+    status: 409,
+    retryable: false,
+    help: 'Run each client once: another process connected with the same token.',
+  },
   name_taken: { status: 409, retryable: false, help: 'Enrol the client under another name.' },
 
   // Runs
@@ -133,6 +138,11 @@ const kinds = {
     status: 503,
     retryable: true,
     help: 'Try again when the storage is back.',
+  },
+  schema_mismatch: {
+    status: 503,
+    retryable: false,
+    help: 'Start the version of Tributary that fits the database.',
   },
   shutting_down: { status: 503, retryable: true, help: 'Connect again in a few seconds.' },
   internal: {

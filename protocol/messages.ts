@@ -110,6 +110,14 @@ export const question = z.object({
 });
 export type Question = z.infer<typeof question>;
 
+/**
+ * Sent just before the coordinator ends the connection: why. A client comes back only where the error
+ * is retryable; `replaced` is not, so that two processes with one token do not throw each other out
+ * for ever.
+ */
+export const goodbye = errorBody;
+export type Goodbye = z.infer<typeof goodbye>;
+
 export type Ack<T> = { ok: true; value: T } | { ok: false; error: z.infer<typeof errorBody> };
 
 export interface ClientToServer {
@@ -124,4 +132,5 @@ export interface ServerToClient {
   weighed(message: Weighed): void;
   run(message: RunState): void;
   question(message: Question): void;
+  goodbye(message: Goodbye): void;
 }

@@ -17,6 +17,8 @@ export type Metrics = z.infer<typeof metrics>;
  * literature), `loss` (mean training loss), `learningRate` (the step size that was used).
  */
 export const updateFacts = z.strictObject({
+  /** Binds the bytes to one assignment: no two updates ever share a hash or a blob. */
+  assignmentId: z.string(),
   numExamples: z.int().positive(),
   numSteps: z.int().positive(),
   metrics: metrics.default({}),

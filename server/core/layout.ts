@@ -28,3 +28,13 @@ export function layoutOf(specs: readonly TensorSpec[], role: TensorSpec['role'])
   }
   return { tensors, size };
 }
+
+/** Elements that are read and worked on at a time: small enough for the cache, K of them for RAM. */
+export const TILE = 16_384;
+
+/** The ranges of a flat vector, {@link TILE} elements each but the last. */
+export function* tiles(size: number): Generator<{ start: number; length: number }> {
+  for (let start = 0; start < size; start += TILE) {
+    yield { start, length: Math.min(TILE, size - start) };
+  }
+}

@@ -209,9 +209,7 @@ export interface Store extends RunStore, ClientStore, RoundStore {
 // ---------------------------------------------------------------- transport
 
 /** A client that is connected, and what it said that it can do. */
-export interface Presence {
-  readonly runId: string;
-  readonly clientId: ClientId;
+export interface Presence extends Client {
   readonly trains: boolean;
   readonly evaluates: boolean;
   readonly oracleBatches: number;
@@ -243,6 +241,8 @@ export interface LossOracle {
 export interface OracleProvider {
   /** Name and version of the backend, recorded with the run. */
   describe(run: Pick<Run, 'spec'>): string;
+  /** Refuses, when a run is created, what could not be opened later. @throws TributaryError. */
+  check?(run: Pick<Run, 'spec'>): Promise<void>;
   /** `buffers`: the model's buffer tensors at this version, by name. */
   open(
     run: Run,

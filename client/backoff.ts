@@ -1,0 +1,28 @@
+/** How long to wait before the next attempt, where many clients may have failed at the same moment. */
+
+/** The wait doubles from the first to the cap. Milliseconds. */
+export interface BackoffLimits {
+  readonly firstMs: number;
+  readonly capMs: number;
+}
+
+/** Caps at five seconds, so that a coordinator that restarts has its clients back soon after. */
+export const patientBackoff: BackoffLimits = { firstMs: 250, capMs: 5_000 };
+
+/**
+ * Milliseconds before the next attempt: uniform between half of the exponential step and the whole.
+ *
+ * The jitter stays when the cap is reached. Socket.IO's own back-off cuts off after its jitter, so
+ * that clients of a coordinator that was away for long all come back in the same instant.
+ *
+ * @param failures Attempts that failed before this one, without the last: 0 for the first wait.
+ * @param random Uniform in [0, 1).
+ */
+export function backoffMs(
+  failures: number,
+  random: () => number,
+  { firstMs, capMs }: BackoffLimits = patientBackoff,
+): number {
+  const step = Math.min(capMs, firstMs * 2 ** failures);
+  return step / 2 + (random() * step) / 2;
+}

@@ -1,0 +1,20 @@
+/**
+ * The SDK for pages: one ESM file, its worker and its WebAssembly inside.
+ *
+ * ```html
+ * <script type="module">
+ *   import { join, workerTrainer } from 'https://fl.example.org/sdk/tributary.js';
+ *   const { train } = await workerTrainer({ data: { features, labels, size } });
+ *   await join({ url: 'https://fl.example.org', token, train });
+ * </script>
+ * ```
+ */
+export { join } from '../join.js';
+export type { JoinOptions, JoinSummary } from '../join.js';
+export { datasetOf } from '../tfjs/dataset.js';
+export type { Dataset } from '../tfjs/dataset.js';
+export type * from '../types.js';
+export { TributaryError } from '../../protocol/errors.js';
+export { decodeSafetensors } from '../../protocol/safetensors.js';
+export { workerTrainer } from './worker-trainer.js';
+export type { WorkerTrainer, WorkerTrainerOptions } from './worker-trainer.js';

@@ -1,0 +1,184 @@
+/** One connection to the coordinator: Socket.IO, authenticated, greeted. Never used again once lost. */
+import type { Socket } from 'socket.io-client';
+import { io } from 'socket.io-client';
+import type { z } from 'zod';
+import { errorBody, parse, TributaryError } from '../protocol/errors.js';
+import type {
+  Ack,
+  Assignment,
+  ClientToServer,
+  Closed,
+  Decline,
+  Hello,
+  Progress,
+  Question,
+  RunState,
+  ServerToClient,
+  Weighed,
+  Welcome,
+} from '../protocol/messages.js';
+import {
+  assignment,
+  closed,
+  question,
+  runState,
+  weighed,
+  welcome as welcomeSchema,
+} from '../protocol/messages.js';
+import { orAborted } from './abort.js';
+import type { Address } from './address.js';
+import { ConnectionLost } from './http.js';
+
+/** A coordinator that takes longer to answer is taken for absent. Milliseconds. */
+const CONNECT_TIMEOUT_MS = 10_000;
+
+/** Who is told of the coordinator's messages, each checked against its schema. */
+export interface Inbox {
+  assignment(message: Assignment): void;
+  closed(message: Closed): void;
+  weighed(message: Weighed): void;
+  run(message: RunState): void;
+  question(message: Question): void;
+  /** A message of a kind or shape that this version does not know. */
+  misunderstood(event: string, error: Error): void;
+}
+
+type CoordinatorSocket = Socket<ServerToClient, ClientToServer>;
+
+export interface ConnectOptions {
+  readonly address: Address;
+  readonly token: string;
+  readonly hello: Hello;
+  readonly inbox: Inbox;
+  readonly signal: AbortSignal;
+}
+
+export class Connection {
+  /** Messages that came before the caller was ready for them; undefined afterwards. */
+  #held: (() => void)[] | undefined = [];
+  readonly #socket: CoordinatorSocket;
+  /** Resolves when the connection is gone, with the reason. Never rejects. */
+  readonly lost: Promise<ConnectionLost>;
+
+  private constructor({ address, token }: ConnectOptions) {
+    this.#socket = io(address.base.origin, {
+      path: address.socketPath,
+      auth: { token },
+      forceNew: true,
+      // Socket.IO would reconnect after some losses and not after others: the session does it for all.
+      reconnection: false,
+      timeout: CONNECT_TIMEOUT_MS,
+      // WebSocket first: long-polling needs a load balancer that keeps a client at one replica.
+      transports: ['websocket', 'polling'],
+      tryAllTransports: true,
+    });
+    this.lost = new Promise((resolve) => {
+      this.#socket.on('disconnect', (reason) => resolve(new ConnectionLost(reason)));
+    });
+  }
+
+  /**
+   * Connects and says hello.
+   *
+   * Messages that the coordinator sends from now on are held until {@link deliver}: an assignment
+   * may overtake the welcome, which says for whom it is and what else is open.
+   *
+   * @throws TributaryError where the coordinator refuses; {@link ConnectionLost}; the signal's reason.
+   */
+  static async open(
+    options: ConnectOptions,
+  ): Promise<{ connection: Connection; welcome: Welcome }> {
+    options.signal.throwIfAborted();
+    const connection = new Connection(options);
+    try {
+      connection.#listen(options.inbox);
+      await orAborted(connection.#connected(), options.signal);
+      const welcome = await orAborted(connection.#greet(options.hello), options.signal);
+      return { connection, welcome };
+    } catch (error) {
+      connection.close();
+      throw error;
+    }
+  }
+
+  /** Passes on the messages that were held, and from now on each as it comes. */
+  deliver(): void {
+    const held = this.#held ?? [];
+    this.#held = undefined;
+    for (const pass of held) pass();
+  }
+
+  /** Lost where the connection is: the next report says more than this one. */
+  progress(message: Progress): void {
+    if (this.#socket.connected) this.#socket.volatile.emit('progress', message, ignoreAnswer);
+  }
+
+  /** Lost where the connection is: the coordinator then lists the assignment in its next welcome. */
+  decline(message: Decline): void {
+    if (this.#socket.connected) this.#socket.emit('decline', message, ignoreAnswer);
+  }
+
+  close(): void {
+    this.#socket.disconnect();
+  }
+
+  #listen(inbox: Inbox): void {
+    const on = <T>(
+      event: keyof ServerToClient,
+      schema: z.ZodType<T>,
+      take: (message: T) => void,
+    ) => {
+      const receive = (raw: unknown) => {
+        try {
+          take(parse(schema, raw, event));
+        } catch (error) {
+          inbox.misunderstood(event, error as Error);
+        }
+      };
+      this.#socket.on(event, (raw: unknown) => {
+        if (this.#held) this.#held.push(() => receive(raw));
+        else receive(raw);
+      });
+    };
+    on('assignment', assignment, (message) => inbox.assignment(message));
+    on('closed', closed, (message) => inbox.closed(message));
+    on('weighed', weighed, (message) => inbox.weighed(message));
+    on('run', runState, (message) => inbox.run(message));
+    on('question', question, (message) => inbox.question(message));
+  }
+
+  #connected(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#socket.on('connect', resolve);
+      this.#socket.on('connect_error', (error) => reject(refusalOf(error)));
+    });
+  }
+
+  async #greet(hello: Hello): Promise<Welcome> {
+    const answer = await this.#socket
+      .timeout(CONNECT_TIMEOUT_MS)
+      .emitWithAck('hello', hello)
+      .catch((cause: unknown) => {
+        throw new ConnectionLost('the coordinator did not answer hello', { cause });
+      });
+    if (!isAck(answer)) throw new TributaryError('protocol_version', 'hello: not an answer');
+    if (!answer.ok) throw TributaryError.fromBody(parse(errorBody, answer.error, 'hello'));
+    return parse(welcomeSchema, answer.value, 'welcome', 'protocol_version');
+  }
+}
+
+/** Acknowledgements of what need not arrive. Without a callback the server would have none to call. */
+function ignoreAnswer(): void {
+  // Nothing depends on it.
+}
+
+function isAck(value: unknown): value is Ack<unknown> {
+  return typeof value === 'object' && value !== null && 'ok' in value;
+}
+
+/** The coordinator puts its reason into `data`; everything else is the network. */
+function refusalOf(error: Error & { data?: unknown }): Error {
+  const told = errorBody.safeParse(error.data);
+  if (told.success) return TributaryError.fromBody(told.data);
+  return new ConnectionLost(error.message, { cause: error });
+}

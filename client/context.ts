@@ -1,0 +1,72 @@
+/** What all parts of one participation share. */
+import { task as taskSchema } from '../protocol/model.js';
+import type { Task } from '../protocol/model.js';
+import { fetchVerified, readParams } from './checkpoint.js';
+import type { CheckpointReference } from './checkpoint.js';
+import type { Environment } from './environment.js';
+import type { ClientEvent } from './events.js';
+import type { CoordinatorHttp } from './http.js';
+import { retry } from './retry.js';
+import { SharedCache } from './shared-cache.js';
+import { Turns } from './turns.js';
+import type { Params } from './types.js';
+
+/** The version that is trained and the newer one that is evaluated meanwhile. */
+const MODELS_KEPT = 2;
+
+export class Context {
+  /** Training, evaluation and the oracle's answers, one at a time. */
+  readonly turns = new Turns();
+  readonly #tasks = new SharedCache<Task>(1);
+  readonly #models = new SharedCache<Params>(MODELS_KEPT);
+
+  constructor(
+    readonly http: CoordinatorHttp,
+    readonly environment: Environment,
+    readonly report: (event: ClientEvent) => void,
+  ) {}
+
+  /** Repeats what fails in passing, and reports it. */
+  repeat<T>(
+    what: string,
+    attempt: () => Promise<T>,
+    signal: AbortSignal,
+    worthRepeating?: (error: unknown) => boolean,
+  ): Promise<T> {
+    return retry(attempt, {
+      environment: this.environment,
+      signal,
+      onRetry: (error, delayMs) => this.report({ type: 'retry', what, error, delayMs }),
+      ...(worthRepeating ? { worthRepeating } : {}),
+    });
+  }
+
+  /** The run's task, fetched once. */
+  task(runId: string, signal: AbortSignal): Promise<Task> {
+    const path = `/v1/runs/${encodeURIComponent(runId)}/task`;
+    const load = (wanted: AbortSignal) =>
+      this.repeat('task', () => this.http.getJson(path, taskSchema, wanted), wanted);
+    return this.#tasks.get(runId, load, signal);
+  }
+
+  /** A checkpoint, fetched once for training and evaluation together. Not to be written to. */
+  model(checkpoint: CheckpointReference, task: Task, signal: AbortSignal): Promise<Params> {
+    const load = async (wanted: AbortSignal) =>
+      readParams(await this.verified('checkpoint', checkpoint, wanted), task.model.tensors);
+    return this.#models.get(checkpoint.sha256, load, signal);
+  }
+
+  /** A file that has the hash that was announced for it. */
+  verified(
+    what: string,
+    file: Parameters<typeof fetchVerified>[1],
+    signal: AbortSignal,
+  ): Promise<Uint8Array<ArrayBuffer>> {
+    return fetchVerified(
+      this.http,
+      file,
+      (attempt, worthRepeating) => this.repeat(what, attempt, signal, worthRepeating),
+      signal,
+    );
+  }
+}

@@ -1,0 +1,21 @@
+/** What the SDK takes from its host. Tests hand in their own, so that no test waits. */
+export interface Environment {
+  fetch(this: void, url: URL, init: RequestInit): Promise<Response>;
+  /** Uniform in [0, 1). Spreads clients out in time and nothing else, so `Math.random` will do. */
+  random(this: void): number;
+  /** Calls back once, after so many milliseconds; the returned function cancels. */
+  after(this: void, ms: number, callback: () => void): () => void;
+}
+
+/** The longest time that setTimeout can hold; beyond it the callback would run at once. */
+const LONGEST_TIMEOUT_MS = 2 ** 31 - 1;
+
+/** Node or a browser: looks `fetch` up at each call, so that it may be replaced. */
+export const hostEnvironment: Environment = {
+  fetch: (url, init) => globalThis.fetch(url, init),
+  random: () => Math.random(),
+  after: (ms, callback) => {
+    const timer = setTimeout(callback, Math.min(ms, LONGEST_TIMEOUT_MS));
+    return () => clearTimeout(timer);
+  },
+};

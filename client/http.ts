@@ -1,0 +1,215 @@
+/**
+ * Requests to the coordinator: authorised, watched for stalls, with failures as errors that say
+ * whether to repeat them.
+ */
+import type { z } from 'zod';
+import type { ErrorBody, ErrorCode } from '../protocol/errors.js';
+import { parse, TributaryError } from '../protocol/errors.js';
+import { failure, SHA256_HEADER } from '../protocol/http.js';
+import type { Receipt } from '../protocol/update.js';
+import type { Address } from './address.js';
+import { resolvePath } from './address.js';
+import { sha256Of } from './digest.js';
+import type { Environment } from './environment.js';
+import { Watchdog } from './watchdog.js';
+
+/** A network that moves nothing for so long is taken for lost. Milliseconds. */
+const STALL_MS = 30_000;
+/**
+ * `fetch` does not say how far an upload has come, so it gets the time that it needs at this rate.
+ * (Node's `fetch` gives up by itself after five minutes.)
+ */
+const SLOWEST_BYTES_PER_MS = 16;
+
+/** No answer came: the network failed, or the coordinator is away. Always worth repeating. */
+export class ConnectionLost extends Error {
+  override readonly name = 'ConnectionLost';
+}
+
+/** A negative answer, with the receipt where the coordinator gave one. */
+export class HttpFailure extends TributaryError {
+  constructor(
+    body: Pick<ErrorBody, 'code' | 'message' | 'details'>,
+    readonly receipt: Receipt | undefined,
+    /** As long as the coordinator wants to be left alone; 0 where it did not say. */
+    readonly retryAfterMs: number,
+  ) {
+    super(body.code, body.message, body.details);
+  }
+}
+
+/** Bytes of tensors and reports that this client moved, repeats included. */
+export interface Traffic {
+  bytesUp: number;
+  bytesDown: number;
+}
+
+interface ReadOptions {
+  /** Reading ends soon after so many bytes, so that a wrong file cannot fill the memory. */
+  readonly maxBytes?: number;
+  /** Past the browser's cache, which may hold the damaged bytes that were read before. */
+  readonly fresh?: boolean;
+}
+
+/** One attempt a call; who calls decides about the next. */
+export class CoordinatorHttp {
+  readonly traffic: Traffic = { bytesUp: 0, bytesDown: 0 };
+
+  constructor(
+    private readonly address: Address,
+    private readonly token: string,
+    private readonly environment: Environment,
+  ) {}
+
+  /** @throws TributaryError; {@link ConnectionLost}; the signal's reason. The same below. */
+  getJson<T>(path: string, schema: z.ZodType<T>, signal: AbortSignal): Promise<T> {
+    return this.#exchange(path, { method: 'GET' }, STALL_MS, signal, async (response) =>
+      parse(schema, await response.json(), path),
+    );
+  }
+
+  getBytes(
+    path: string,
+    signal: AbortSignal,
+    { maxBytes = Infinity, fresh = false }: ReadOptions = {},
+  ): Promise<Uint8Array<ArrayBuffer>> {
+    const init: RequestInit = { method: 'GET', ...(fresh ? { cache: 'reload' } : {}) };
+    return this.#exchange(path, init, STALL_MS, signal, (response, moved) =>
+      readBody(response, maxBytes, (bytes) => {
+        this.traffic.bytesDown += bytes;
+        moved();
+      }),
+    );
+  }
+
+  /** PUTs bytes with their sha256. */
+  async putBytes<T>(
+    path: string,
+    body: Uint8Array<ArrayBuffer>,
+    schema: z.ZodType<T>,
+    signal: AbortSignal,
+  ): Promise<T> {
+    const headers = {
+      'content-type': 'application/octet-stream',
+      [SHA256_HEADER]: await sha256Of(body),
+    };
+    return this.#send(path, { method: 'PUT', body, headers }, body.byteLength, schema, signal);
+  }
+
+  postJson<T>(path: string, value: unknown, schema: z.ZodType<T>, signal: AbortSignal): Promise<T> {
+    const body = new TextEncoder().encode(JSON.stringify(value));
+    const headers = { 'content-type': 'application/json' };
+    return this.#send(path, { method: 'POST', body, headers }, body.byteLength, schema, signal);
+  }
+
+  #send<T>(
+    path: string,
+    init: RequestInit,
+    bytes: number,
+    schema: z.ZodType<T>,
+    signal: AbortSignal,
+  ): Promise<T> {
+    const patienceMs = STALL_MS + bytes / SLOWEST_BYTES_PER_MS;
+    this.traffic.bytesUp += bytes;
+    return this.#exchange(path, init, patienceMs, signal, async (response) =>
+      parse(schema, await response.json(), path),
+    );
+  }
+
+  async #exchange<T>(
+    path: string,
+    init: RequestInit,
+    patienceMs: number,
+    signal: AbortSignal,
+    read: (response: Response, moved: () => void) => Promise<T>,
+  ): Promise<T> {
+    signal.throwIfAborted();
+    const url = resolvePath(this.address, path);
+    const headers = { ...init.headers, authorization: `Bearer ${this.token}` };
+    const watchdog = new Watchdog(this.environment, signal);
+    watchdog.expect(patienceMs);
+    try {
+      const request = { ...init, headers, signal: watchdog.signal };
+      const response = await this.environment.fetch(url, request);
+      watchdog.expect(STALL_MS);
+      if (!response.ok) throw await failureOf(response, `${init.method ?? ''} ${path}`);
+      return await read(response, () => watchdog.expect(STALL_MS));
+    } catch (error) {
+      signal.throwIfAborted();
+      if (error instanceof TributaryError) throw error;
+      throw new ConnectionLost(`${path}: ${causeOf(error)}`, { cause: error });
+    } finally {
+      watchdog.stop();
+    }
+  }
+}
+
+async function readBody(
+  response: Response,
+  maxBytes: number,
+  moved: (bytes: number) => void,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  const reader = response.body?.getReader();
+  for (let read = await reader?.read(); read?.value; read = await reader?.read()) {
+    chunks.push(read.value);
+    size += read.value.byteLength;
+    moved(read.value.byteLength);
+    if (size > maxBytes) {
+      await reader?.cancel();
+      break;
+    }
+  }
+  const bytes = new Uint8Array(size);
+  let offset = 0;
+  for (const chunk of chunks) {
+    bytes.set(chunk, offset);
+    offset += chunk.byteLength;
+  }
+  return bytes;
+}
+
+async function failureOf(response: Response, what: string): Promise<HttpFailure> {
+  const retryAfterMs = retryAfter(response.headers.get('retry-after'));
+  const told = failure.safeParse(parseJson(await response.text()));
+  if (told.success) return new HttpFailure(told.data.error, told.data.receipt, retryAfterMs);
+  // Not the coordinator's own words: a proxy between, or a version that knows other codes.
+  const code = codeOfStatus(response.status);
+  const message = `${what} was answered with HTTP ${response.status}`;
+  return new HttpFailure({ code, message }, undefined, retryAfterMs);
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+function codeOfStatus(status: number): ErrorCode {
+  if (status >= 500) return 'internal';
+  const codes: Partial<Record<number, ErrorCode>> = {
+    401: 'unauthorized',
+    403: 'forbidden',
+    404: 'not_found',
+    408: 'too_slow',
+    413: 'too_large',
+    426: 'protocol_version',
+    429: 'rate_limited',
+  };
+  return codes[status] ?? 'bad_request';
+}
+
+/** Milliseconds of a Retry-After in seconds; its other form, a date, needs clocks that agree. */
+function retryAfter(header: string | null): number {
+  const seconds = Number(header ?? 0);
+  return seconds > 0 && seconds < 3600 ? seconds * 1000 : 0;
+}
+
+/** Node's `fetch` says "fetch failed" and hides the reason in the cause. */
+function causeOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return error.cause instanceof Error ? `${error.message}: ${error.cause.message}` : error.message;
+}

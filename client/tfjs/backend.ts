@@ -1,0 +1,76 @@
+/** Where the arithmetic is done: one backend a process, or a worker. */
+import { version_wasm } from '@tensorflow/tfjs-backend-wasm';
+import * as tf from '@tensorflow/tfjs-core';
+import { TributaryError } from '../../protocol/errors.js';
+import { registerWasmKernels } from './kernels/index.js';
+import { isNode, loadTensorflow, locateWasm } from './node-backend.js';
+
+/** What computed a result, for the record: other backends and versions round differently. */
+export interface Backend {
+  /** `wasm`, `tensorflow`, … */
+  readonly name: string;
+  /** Version of its package; `-simd` where the wasm binary with SIMD instructions runs. */
+  readonly version: string;
+}
+
+let queue: Promise<unknown> = Promise.resolve();
+const ready = new Map<string | undefined, Backend>();
+
+/**
+ * Loads a backend and makes it TF.js' current one. Nothing is fetched from the network, except in
+ * browsers the page's own .wasm file. Calling it again with the same name costs next to nothing.
+ *
+ * @param preferred `tensorflow` (tfjs-node; Node only), `wasm`, or a backend that the caller has
+ * registered by importing its package, such as `cpu`. By default `tensorflow` where tfjs-node is
+ * installed, else `wasm`.
+ * @throws TributaryError `bad_request` where the backend is not there, `internal` where it does not
+ * start.
+ */
+export async function prepareBackend(preferred?: string): Promise<Backend> {
+  // One at a time: TF.js gives up a backend that is still starting when it is told another.
+  const result = queue.then(() => prepare(preferred));
+  queue = result.catch(() => undefined);
+  return result;
+}
+
+async function prepare(preferred: string | undefined): Promise<Backend> {
+  const backend = ready.get(preferred) ?? (await load(preferred));
+  if (!(await tf.setBackend(backend.name)))
+    throw new TributaryError('internal', `the backend "${backend.name}" of TF.js did not start`);
+  ready.set(preferred, backend);
+  return backend;
+}
+
+async function load(preferred: string | undefined): Promise<Backend> {
+  if (preferred === 'wasm') return loadWasm();
+  if (preferred === 'tensorflow') return tensorflow();
+  // A broken installation of an optional package is no reason not to train.
+  if (preferred === undefined) return isNode() ? tensorflow().catch(loadWasm) : loadWasm();
+  if (tf.findBackendFactory(preferred) === null)
+    throw new TributaryError(
+      'bad_request',
+      `backend "${preferred}" is not registered: import its package first`,
+    );
+  return { name: preferred, version: tf.version_core };
+}
+
+async function tensorflow(): Promise<Backend> {
+  if (!isNode()) throw new TributaryError('bad_request', 'backend "tensorflow" runs in Node only');
+  try {
+    return { name: 'tensorflow', version: await loadTensorflow() };
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    const message = `backend "tensorflow" needs @tensorflow/tfjs-node: ${reason}`;
+    throw new TributaryError('bad_request', message, undefined, { cause });
+  }
+}
+
+async function loadWasm(): Promise<Backend> {
+  if (isNode()) locateWasm();
+  // The threaded build hangs where it is minified, on pages that allow threads; and sums that are
+  // split over threads need not round alike.
+  tf.env().set('WASM_HAS_MULTITHREAD_SUPPORT', false);
+  registerWasmKernels();
+  const simd = await tf.env().getAsync('WASM_HAS_SIMD_SUPPORT');
+  return { name: 'wasm', version: simd ? `${version_wasm}-simd` : version_wasm };
+}

@@ -1,0 +1,27 @@
+import { orAborted } from './abort.js';
+
+/**
+ * Lets one computation run at a time, in the order in which they were asked for: TF.js has one
+ * backend a process, and two trainings at once would each take twice as long and twice the memory.
+ */
+export class Turns {
+  #last: Promise<unknown> = Promise.resolve();
+
+  /**
+   * Runs the job when those before it have settled. Once the signal is aborted, rejects at once with
+   * its reason; a job that runs on in spite of it still keeps the next ones waiting.
+   */
+  take<T>(job: () => Promise<T>, signal: AbortSignal): Promise<T> {
+    const turn = this.#last.then(() => {
+      signal.throwIfAborted();
+      return job();
+    });
+    this.#last = turn.catch(() => undefined);
+    return orAborted(turn, signal);
+  }
+
+  /** Resolves when nothing that was asked for until now runs any more. */
+  async idle(): Promise<void> {
+    await this.#last;
+  }
+}

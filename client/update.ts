@@ -1,0 +1,76 @@
+/** From what training returned to the bytes of an update. Pure. */
+import { parse, TributaryError } from '../protocol/errors.js';
+import type { TensorSpec } from '../protocol/model.js';
+import { elements } from '../protocol/model.js';
+import type { TensorInput } from '../protocol/safetensors.js';
+import { encodeSafetensors } from '../protocol/safetensors.js';
+import { DELTA, tensorKey, UPDATE_METADATA, updateFacts } from '../protocol/update.js';
+import type { Params, TrainResult } from './types.js';
+
+/** Steps are needed by rules that normalise by work; who does not count them has made one. */
+const DEFAULT_STEPS = 1;
+
+/**
+ * An update as safetensors: `delta/<tensor>` for each shared and buffer tensor, the auxiliary vectors
+ * that were asked for over the shared ones, and the facts in the metadata.
+ *
+ * @param model The received parameters.
+ * @param families Auxiliary vectors that the rule asks for: `batch` stands for `batch.0`, `batch.1`, …
+ * @throws TributaryError `wrong_tensors`, `wrong_shape` or `bad_facts`, naming what is wrong with the
+ * result, before the coordinator would refuse it and the assignment be used up.
+ */
+export function encodeUpdate(
+  specs: readonly TensorSpec[],
+  model: Params,
+  result: TrainResult,
+  families: readonly string[],
+): Uint8Array<ArrayBuffer> {
+  const tensors: Record<string, TensorInput> = {};
+  for (const spec of specs) {
+    if (spec.role !== 'shared' && spec.role !== 'buffer') continue;
+    const trained = pick(result.params, spec, 'params');
+    tensors[tensorKey(DELTA, spec.name)] = {
+      shape: spec.shape,
+      data: difference(trained, pick(model, spec, 'model')),
+    };
+  }
+  for (const [vector, params] of wantedVectors(result, families)) {
+    for (const spec of specs) {
+      if (spec.role !== 'shared') continue;
+      const data = pick(params, spec, `vectors: ${vector}`);
+      tensors[tensorKey(vector, spec.name)] = { shape: spec.shape, data };
+    }
+  }
+  return encodeSafetensors(tensors, { [UPDATE_METADATA]: JSON.stringify(factsOf(result)) });
+}
+
+function factsOf({ numExamples, numSteps = DEFAULT_STEPS, metrics = {} }: TrainResult) {
+  const facts = { numExamples, numSteps, metrics };
+  return parse(updateFacts, facts, 'the result of training', 'bad_facts');
+}
+
+/** Others would be refused as tensors that the task does not name. */
+function wantedVectors(result: TrainResult, families: readonly string[]): [string, Params][] {
+  return Object.entries(result.vectors ?? {}).filter(([vector]) =>
+    families.some((family) => vector === family || vector.startsWith(`${family}.`)),
+  );
+}
+
+function pick(params: Params, { name, shape }: TensorSpec, where: string): Float32Array {
+  const data: unknown = Object.hasOwn(params, name) ? params[name] : undefined;
+  if (!(data instanceof Float32Array))
+    throw new TributaryError('wrong_tensors', `${where}: "${name}" is not a Float32Array`);
+  if (data.length !== elements(shape))
+    throw new TributaryError(
+      'wrong_shape',
+      `${where}: "${name}" has ${data.length} elements; [${shape.join(', ')}] has ${elements(shape)}`,
+    );
+  return data;
+}
+
+/** Element by element, rounded to float32 once. */
+function difference(a: Float32Array, b: Float32Array): Float32Array {
+  const delta = new Float32Array(a.length);
+  for (let i = 0; i < a.length; i++) delta[i] = a[i] - b[i];
+  return delta;
+}

@@ -1,0 +1,78 @@
+/** How failures are answered: always `{ error, receipt? }`, never a stack. */
+import type { ErrorRequestHandler, Request, RequestHandler, Response } from 'express';
+import { TributaryError } from '../../../protocol/errors.js';
+import type { Receipt } from '../../../protocol/update.js';
+import { drain } from './body.js';
+
+/** How long an early answer waits for the peer to stop sending. */
+const LINGER_MS = 30_000;
+const LINGER_IDLE_MS = 5_000;
+const RETRY_AFTER_S = 2;
+
+/** Answers with an error. Safe at any time, also while the peer is still sending its body. */
+export function sendError(
+  req: Request,
+  res: Response,
+  error: TributaryError,
+  receipt?: Receipt,
+): void {
+  if (error.status === 401) res.setHeader('www-authenticate', 'Bearer realm="tributary"');
+  if (error.status === 429 || error.status === 503) res.setHeader('retry-after', RETRY_AFTER_S);
+  res.setHeader('cache-control', 'no-store');
+  res.status(error.status);
+  const body = { error: error.toBody(), ...(receipt && { receipt }) };
+  if (req.complete) res.json(body);
+  else sendBeforeBodyEnds(req, res, JSON.stringify(body));
+}
+
+/**
+ * The whole answer goes out at once, but the response is ended, and with it the connection, only
+ * when the peer has stopped sending: see {@link drain}.
+ */
+function sendBeforeBodyEnds(req: Request, res: Response, json: string): void {
+  const bytes = Buffer.from(json);
+  res.setHeader('connection', 'close');
+  res.setHeader('content-type', 'application/json; charset=utf-8');
+  res.setHeader('content-length', bytes.byteLength);
+  res.write(bytes);
+  void drain(req, LINGER_MS, LINGER_IDLE_MS).then(() => res.end());
+}
+
+/** Routes that nobody else took. */
+export const unknownRoute: RequestHandler = (req) => {
+  throw new TributaryError('not_found', `there is no ${req.method} ${req.path.slice(0, 200)}`);
+};
+
+/** The last handler: turns whatever was thrown into an answer and, where it is our fault, a log line. */
+export const answerErrors: ErrorRequestHandler = (thrown: unknown, req, res, next) => {
+  if (res.headersSent) {
+    // In the middle of a stream: all that is left is to break off, which the peer sees as an error.
+    req.log.warn({ err: thrown }, 'an answer broke off');
+    res.destroy();
+    next();
+    return;
+  }
+  const error = toTributaryError(thrown, String(req.id));
+  if (error.code === 'internal') req.log.error({ err: thrown }, 'unexpected failure');
+  else if (error.status >= 500) req.log.warn({ err: thrown }, error.message);
+  else req.log.debug({ code: error.code }, error.message);
+  sendError(req, res, error);
+};
+
+/** What a peer may see of an error. */
+export function toTributaryError(thrown: unknown, requestId: string): TributaryError {
+  if (thrown instanceof TributaryError) return thrown;
+  const status = statusOf(thrown);
+  if (status === 404) return new TributaryError('not_found', 'there is nothing at this address');
+  if (status >= 400 && status < 500) {
+    return new TributaryError('bad_request', 'the address or a header cannot be read');
+  }
+  const message = `unexpected failure; request ${requestId}`;
+  return new TributaryError('internal', message, { requestId }, { cause: thrown });
+}
+
+/** Express and its middleware mark the errors that a request is to blame for with a status. */
+function statusOf(thrown: unknown): number {
+  const status = thrown instanceof Error && 'status' in thrown ? thrown.status : undefined;
+  return typeof status === 'number' ? status : 500;
+}

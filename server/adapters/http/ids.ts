@@ -1,0 +1,25 @@
+/** Parts of an address, parsed before a store sees them. */
+import type { Request } from 'express';
+import { TributaryError } from '../../../protocol/errors.js';
+import type { ErrorCode } from '../../../protocol/errors.js';
+
+/** Every id that the coordinator gives out; anything else is the id of nothing. */
+const ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
+
+const whatFor: Partial<Record<ErrorCode, string>> = {
+  run_not_found: 'run',
+  assignment_unknown: 'assignment',
+};
+
+/** @throws TributaryError `code`, where the parameter cannot be an id. */
+export function idParam(req: Request, name: string, code: ErrorCode): string {
+  const id = req.params[name];
+  if (typeof id === 'string' && ID.test(id)) return id;
+  throw new TributaryError(code, `there is no such ${whatFor[code] ?? name}`);
+}
+
+/** @throws TributaryError `bad_request`. */
+export function numberParam(text: string | undefined, name: string): number {
+  if (text !== undefined && /^\d{1,9}$/.test(text)) return Number(text);
+  throw new TributaryError('bad_request', `${name}: give a whole number`);
+}

@@ -1,0 +1,53 @@
+/** One log line a request, under an id that the peer is told and may have brought along. */
+import { randomUUID } from 'node:crypto';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { RequestHandler } from 'express';
+import type { Logger } from 'pino';
+import { pinoHttp } from 'pino-http';
+
+/** Passwords and tokens in what is logged. */
+export const redactedPaths: readonly string[] = [
+  'req.headers.authorization',
+  'req.headers.cookie',
+  'headers.authorization',
+  'authorization',
+  'token',
+  '*.token',
+  'operatorToken',
+];
+
+export function requestLog(log: Logger): RequestHandler {
+  return pinoHttp({
+    logger: log,
+    genReqId: (req, res) => {
+      const id = broughtId(req) ?? randomUUID();
+      res.setHeader('x-request-id', id);
+      return id;
+    },
+    // Nothing else of the headers is worth a line, and what is not logged cannot leak.
+    serializers: { req: describeRequest, res: describeResponse },
+    customLogLevel: (_req, res, error) => {
+      if (error !== undefined || res.statusCode >= 500) return 'warn';
+      return res.statusCode >= 400 ? 'info' : 'debug';
+    },
+  });
+}
+
+/** The id of a request, for the peer to quote and the operator to search for. */
+export function requestId(req: IncomingMessage): string {
+  return typeof req.id === 'string' ? req.id : '-';
+}
+
+/** Ids of a proxy are kept, so that its log and ours can be joined; odd ones could forge log lines. */
+function broughtId(req: IncomingMessage): string | undefined {
+  const id = req.headers['x-request-id'];
+  return typeof id === 'string' && /^[\w.-]{1,64}$/.test(id) ? id : undefined;
+}
+
+function describeRequest(req: { id?: unknown; method?: string; url?: string; remoteAddress?: string }) {
+  return { id: req.id, method: req.method, url: req.url?.slice(0, 500), from: req.remoteAddress };
+}
+
+function describeResponse(res: Pick<ServerResponse, 'statusCode'>) {
+  return { status: res.statusCode };
+}

@@ -1,0 +1,38 @@
+/** Blobs as response bodies: in chunks, with back-pressure, so that memory does not grow with them. */
+import type { Request, Response } from 'express';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import type { Blob } from '../../core/ports.js';
+
+const CHUNK_BYTES = 256 * 1024;
+
+/** A peer that takes nothing for so long is cut: it holds a connection and a chunk of memory. */
+const STALL_MS = 60_000;
+
+/**
+ * Sends a blob under its hash as ETag; 304 where the peer has it already. The caller sets the
+ * caching.
+ */
+export async function sendBlob(req: Request, res: Response, blob: Blob): Promise<void> {
+  res.setHeader('etag', `"${blob.sha256}"`);
+  if (req.fresh) {
+    res.status(304).end();
+    return;
+  }
+  res.setHeader('content-type', 'application/octet-stream');
+  res.setHeader('content-length', blob.bytes);
+  if (req.method === 'HEAD') {
+    res.end();
+    return;
+  }
+  res.setTimeout(STALL_MS, () => res.destroy());
+  // Where reading fails half-way the connection is broken off: the peer sees fewer bytes than
+  // announced, never a file that ends well with a wrong content.
+  await pipeline(Readable.from(chunksOf(blob), { objectMode: false }), res);
+}
+
+async function* chunksOf(blob: Blob): AsyncGenerator<Uint8Array> {
+  for (let start = 0; start < blob.bytes; start += CHUNK_BYTES) {
+    yield await blob.read(start, Math.min(CHUNK_BYTES, blob.bytes - start));
+  }
+}

@@ -1,0 +1,123 @@
+/** Stored records in the shapes that the protocol shows. Pure but for the store that is read. */
+import type {
+  ClientInfo,
+  RoundDetail,
+  RoundSummary,
+  RunDetail,
+  RunSummary,
+  UpdateRecord,
+} from '../../../protocol/http.js';
+import type { Metrics } from '../../../protocol/update.js';
+import type {
+  AssignmentRecord,
+  AssignmentState,
+  RoundRecord,
+  Run,
+  Store,
+  UpdateRow,
+} from '../../core/ports.js';
+import type { Round } from '../../core/round.js';
+import type { PresenceView } from './parts.js';
+
+export async function runSummary(store: Store, run: Run): Promise<RunSummary> {
+  const round = await store.currentRound(run.id);
+  // Every commit raises the version by one, so the newest version counts the rounds.
+  const version = round === null ? 0 : (round.version ?? round.baseVersion);
+  return {
+    id: run.id,
+    name: run.spec.name,
+    rule: run.spec.rule.name,
+    status: run.status,
+    reason: run.reason,
+    round: version,
+    rounds: run.spec.rounds,
+    version,
+    createdAt: isoTime(run.createdAt),
+  };
+}
+
+export async function runDetail(
+  store: Store,
+  run: Run,
+  presence: PresenceView,
+  now: string,
+): Promise<RunDetail> {
+  const [summary, rounds, clients] = await Promise.all([
+    runSummary(store, run),
+    store.rounds(run.id),
+    store.clients(run.id),
+  ]);
+  const present = new Set(presence.present(run.id).map(({ id }) => id));
+  const infos = clients.map(({ id, role }): ClientInfo => {
+    return { id, role, present: present.has(id), progress: presence.progress(run.id, id) };
+  });
+  return { ...summary, spec: run.spec, history: rounds.map(roundSummary), clients: infos, now };
+}
+
+export function roundSummary(record: RoundRecord): RoundSummary {
+  const { round, checkpoint, bytes, diagnostics, evaluation } = record;
+  return {
+    round: round.number,
+    attempt: round.attempt,
+    phase: round.phase,
+    reason: round.reason,
+    invited: countOf(round),
+    accepted: countOf(round, 'accepted'),
+    rejected: countOf(round, 'rejected'),
+    // A late update counts for as little as one that never came.
+    dropped: countOf(round, 'dropped') + countOf(round, 'late'),
+    version: round.version,
+    checkpointSha256: checkpoint?.sha256 ?? null,
+    bytes,
+    diagnostics: { ...diagnostics },
+    evaluation,
+    openedAt: isoTime(round.openedAt),
+    closedAt: round.closedAt === null ? null : isoTime(round.closedAt),
+  };
+}
+
+export function roundDetail(
+  record: RoundRecord,
+  assignments: readonly AssignmentRecord[],
+): RoundDetail {
+  return { ...roundSummary(record), updates: assignments.map(updateRecord) };
+}
+
+function updateRecord(assignment: AssignmentRecord): UpdateRecord {
+  const { id, clientId, role, kind, state, update, report } = assignment;
+  return {
+    assignmentId: id,
+    clientId,
+    role,
+    kind,
+    state,
+    receipt: update && receiptView(update, state),
+    bytes: update?.bytes ?? null,
+    numExamples: report?.numExamples ?? update?.numExamples ?? null,
+    numSteps: update?.numSteps ?? null,
+    norm: update?.norm ?? null,
+    metrics: report ? meansOf(report.sums, report.numExamples) : { ...update?.metrics },
+    weight: update?.weight ?? null,
+  };
+}
+
+function receiptView(update: UpdateRow, state: AssignmentState): UpdateRecord['receipt'] {
+  const { sha256, error } = update;
+  const status = state === 'rejected' || state === 'late' ? state : 'accepted';
+  return { status, sha256, code: error?.code ?? null, receivedAt: isoTime(update.receivedAt) };
+}
+
+/** Training assignments of a round, in one state or in all. */
+function countOf(round: Round, state?: AssignmentState): number {
+  return round.tally
+    .filter((row) => row.kind === 'train' && (state === undefined || row.state === state))
+    .reduce((sum, row) => sum + row.count, 0);
+}
+
+function meansOf(sums: Metrics, numExamples: number): Metrics {
+  return Object.fromEntries(Object.entries(sums).map(([name, sum]) => [name, sum / numExamples]));
+}
+
+function isoTime(ms: number): string {
+  return new Date(ms).toISOString();
+}

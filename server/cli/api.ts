@@ -1,0 +1,98 @@
+/** A coordinator's REST side as typed calls: what the commands use. */
+import type { z } from 'zod';
+import { createHash } from 'node:crypto';
+import { TributaryError, errorKinds } from '../../protocol/errors.js';
+import type { Enrolled, RoundDetail, RunDetail, RunSummary } from '../../protocol/http.js';
+import {
+  SHA256_HEADER,
+  blobStored,
+  enrolled,
+  failure,
+  roundDetail,
+  runDetail,
+  runList,
+  runSummary,
+} from '../../protocol/http.js';
+import type { Role, RunSpecInput } from '../../protocol/run.js';
+
+export interface Api {
+  readonly url: string;
+  createRun(spec: RunSpecInput): Promise<RunSummary>;
+  runs(): Promise<RunSummary[]>;
+  run(id: string): Promise<RunDetail>;
+  round(id: string, round: number): Promise<RoundDetail>;
+  stop(id: string): Promise<RunSummary>;
+  enrol(id: string, name: string, role: Role): Promise<Enrolled>;
+  /** Uploads bytes; the answer is their sha256. */
+  putBlob(bytes: Uint8Array): Promise<string>;
+  /** A model as safetensors; `newest` for the last one. */
+  model(id: string, version: number | 'newest'): Promise<Uint8Array>;
+}
+
+/** @throws TributaryError with the code that the coordinator answered. */
+export function connectApi(url: string, operatorToken: string): Api {
+  const base = url.replace(/\/+$/, '');
+
+  const send = async (method: string, path: string, body?: BodyInit, headers?: HeadersInit): Promise<Response> => {
+    let response: Response;
+    try {
+      response = await fetch(`${base}/v1${path}`, {
+        method,
+        ...(body === undefined ? {} : { body }),
+        headers: { authorization: `Bearer ${operatorToken}`, ...headers },
+      });
+    } catch (cause) {
+      const message = `no coordinator answers at ${base}: start one with "tributary serve", or name it with --url`;
+      throw new TributaryError('storage_unavailable', message, undefined, { cause });
+    }
+    if (!response.ok) throw await errorOf(response);
+    return response;
+  };
+
+  const call = async <T>(schema: z.ZodType<T>, method: string, path: string, body?: object): Promise<T> => {
+    const response = body
+      ? await send(method, path, JSON.stringify(body), { 'content-type': 'application/json' })
+      : await send(method, path);
+    return schema.parse(await response.json());
+  };
+
+  return {
+    url: base,
+    createRun: (spec) => call(runSummary, 'POST', '/runs', spec),
+    runs: async () => (await call(runList, 'GET', '/runs')).runs,
+    run: (id) => call(runDetail, 'GET', `/runs/${encodeURIComponent(id)}`),
+    round: (id, round) => call(roundDetail, 'GET', `/runs/${encodeURIComponent(id)}/rounds/${round}`),
+    stop: (id) => call(runSummary, 'POST', `/runs/${encodeURIComponent(id)}/stop`),
+    enrol: (id, name, role) => call(enrolled, 'POST', `/runs/${encodeURIComponent(id)}/clients`, { name, role }),
+    async putBlob(bytes) {
+      const sha256 = createHash('sha256').update(bytes).digest('hex');
+      const response = await send('PUT', `/blobs/${sha256}`, bytes as Uint8Array<ArrayBuffer>, {
+        [SHA256_HEADER]: sha256,
+        'content-type': 'application/octet-stream',
+      });
+      return blobStored.parse(await response.json()).sha256;
+    },
+    async model(id, version) {
+      const response = await send('GET', `/runs/${encodeURIComponent(id)}/checkpoints/${version}`);
+      return new Uint8Array(await response.arrayBuffer());
+    },
+  };
+}
+
+async function errorOf(response: Response): Promise<TributaryError> {
+  const text = await response.text();
+  try {
+    return TributaryError.fromBody(failure.parse(JSON.parse(text)).error);
+  } catch {
+    const message = `the answer was HTTP ${response.status}, and not from a coordinator: ${text.slice(0, 200)}`;
+    return new TributaryError('internal', message);
+  }
+}
+
+/** What a person reads when a command fails: what is wrong, and what to do next. */
+export function explain(error: unknown): string {
+  if (error instanceof TributaryError) {
+    return `${error.message}\n  ${errorKinds[error.code].help} (${error.code})`;
+  }
+  return error instanceof Error ? error.message : String(error);
+}

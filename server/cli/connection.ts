@@ -1,0 +1,37 @@
+/** How operator commands find their coordinator and its operator token. */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Command } from 'commander';
+import { TributaryError } from '../../protocol/errors.js';
+import type { Api } from './api.js';
+import { connectApi } from './api.js';
+
+export interface ConnectionOptions {
+  readonly url: string;
+  readonly token?: string;
+  readonly json?: boolean;
+}
+
+/** Adds the options that every operator command takes. */
+export function operatorCommand(command: Command): Command {
+  return command
+    .option('--url <url>', 'the coordinator', process.env.TRIBUTARY_URL ?? 'http://127.0.0.1:8080')
+    .option('--token <token>', 'operator token; else $TRIBUTARY_OPERATOR_TOKEN, else <data dir>/operator-token')
+    .option('--json', 'print JSON');
+}
+
+/** @throws TributaryError `unauthorized` where no operator token is to be found. */
+export async function connect(options: ConnectionOptions): Promise<Api> {
+  const token = options.token ?? process.env.TRIBUTARY_OPERATOR_TOKEN ?? (await storedToken());
+  return connectApi(options.url, token);
+}
+
+async function storedToken(): Promise<string> {
+  const path = join(process.env.TRIBUTARY_DATA_DIR ?? '.tributary', 'operator-token');
+  try {
+    return (await readFile(path, 'utf8')).trim();
+  } catch (cause) {
+    const message = `no operator token: give --token, set TRIBUTARY_OPERATOR_TOKEN, or run where ${path} is readable`;
+    throw new TributaryError('unauthorized', message, undefined, { cause });
+  }
+}

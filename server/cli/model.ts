@@ -1,0 +1,22 @@
+/** `tributary model get`: the global model of a run as safetensors. */
+import { writeFile } from 'node:fs/promises';
+import type { Command } from 'commander';
+import type { ConnectionOptions } from './connection.js';
+import { connect, operatorCommand } from './connection.js';
+import { bytes, print } from './output.js';
+import { wholeNumber } from './run.js';
+
+export function addModelCommands(program: Command): void {
+  const model = program.command('model').description('models of a run');
+  operatorCommand(model.command('get <run>'))
+    .description('write a model of a run to a safetensors file')
+    .option('--round <number>', 'the model after this round; 0 is the start; default the newest')
+    .requiredOption('--out <file>', 'where to write it')
+    .action(async (run: string, options: ConnectionOptions & { round?: string; out: string }) => {
+      const api = await connect(options);
+      const version = options.round === undefined ? 'newest' : wholeNumber(options.round, '--round');
+      const content = await api.model(run, version);
+      await writeFile(options.out, content);
+      print({ out: options.out, bytes: content.byteLength }, options.json, (value) => `${value.out}: ${bytes(value.bytes)}`);
+    });
+}

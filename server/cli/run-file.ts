@@ -1,0 +1,82 @@
+/**
+ * A run file: a run specification (protocol/run.ts) as JSON, with what is handy on disk.
+ *
+ * - `task` may be the path of a task file;
+ * - `task.model.tensors` may be left out for `tfjs-layers`: they follow from the layers;
+ * - `rule` and `optimizer` may be just a name;
+ * - `init` is `{ "seed": 1 }` (the layers' own initialisers), `{ "file": "model.safetensors" }`, or
+ *   `{ "blob": sha256 }` for one that the coordinator has already;
+ * - `oracle` of kind `proxy` may give its data as `file`.
+ *
+ * Paths are relative to the run file.
+ */
+import { readFile } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
+import { z } from 'zod';
+import { initialParams, specFromTopology } from '../../client/tfjs/model.js';
+import { encodeParams } from '../../client/tfjs/params.js';
+import { TributaryError, parse } from '../../protocol/errors.js';
+import { modelSpec } from '../../protocol/model.js';
+import type { ModelSpec } from '../../protocol/model.js';
+import type { RunSpecInput } from '../../protocol/run.js';
+import type { Api } from './api.js';
+
+const namedOrName = z.union([z.string().transform((name) => ({ name })), z.looseObject({ name: z.string() })]);
+const taskBody = z.looseObject({ model: z.looseObject({ format: z.string(), body: z.json() }) });
+const initBody = z.union([
+  z.strictObject({ seed: z.int().nonnegative() }),
+  z.strictObject({ file: z.string() }),
+  z.strictObject({ blob: z.string() }),
+]);
+const runFile = z.looseObject({
+  task: z.union([z.string(), taskBody]),
+  rule: namedOrName,
+  optimizer: namedOrName.optional(),
+  init: initBody.default({ seed: 0 }),
+  oracle: z.looseObject({ kind: z.string(), file: z.string().optional() }).optional(),
+});
+
+/** Reads a run file and uploads what it points to. @throws TributaryError `bad_request`. */
+export async function loadRunFile(path: string, api: Pick<Api, 'putBlob'>): Promise<RunSpecInput> {
+  const file = parse(runFile, await readJson(path), path);
+  const near = (name: string): string => resolve(dirname(path), name);
+  const read = async (name: string): Promise<Uint8Array> => readBytes(near(name));
+
+  const task = typeof file.task === 'string' ? parse(taskBody, await readJson(near(file.task)), file.task) : file.task;
+  const model = completeModel(task.model);
+  const upload = async (): Promise<string> => {
+    if ('blob' in file.init) return file.init.blob;
+    if ('file' in file.init) return api.putBlob(await read(file.init.file));
+    return api.putBlob(encodeParams(await initialParams(model, file.init.seed), model.tensors));
+  };
+  const init = { blob: await upload() };
+  const spec: Record<string, unknown> = { ...file, task: { ...task, model }, init };
+  if (file.oracle) {
+    const { file: dataFile, ...oracle } = file.oracle;
+    spec.oracle = dataFile === undefined ? oracle : { ...oracle, data: await api.putBlob(await read(dataFile)) };
+  }
+  // The coordinator parses it whole, and names the field that is wrong.
+  return spec as RunSpecInput;
+}
+
+function completeModel(model: z.infer<typeof taskBody>['model']): ModelSpec {
+  if (model.format === 'tfjs-layers' && !('tensors' in model)) return specFromTopology(model.body);
+  return parse(modelSpec, model, 'task.model');
+}
+
+async function readBytes(path: string): Promise<Uint8Array> {
+  try {
+    return await readFile(path);
+  } catch (cause) {
+    throw new TributaryError('bad_request', `cannot read ${path}: ${(cause as Error).message}`, undefined, { cause });
+  }
+}
+
+async function readJson(path: string): Promise<unknown> {
+  const text = Buffer.from(await readBytes(path)).toString('utf8');
+  try {
+    return JSON.parse(text) as unknown;
+  } catch (cause) {
+    throw new TributaryError('bad_request', `${path} is not JSON: ${(cause as Error).message}`, undefined, { cause });
+  }
+}

@@ -1,0 +1,50 @@
+/** Assignments: how they are made, and how they are told to their clients. */
+import type { Assignment, AssignmentKind } from '../../protocol/messages.js';
+import type { AssignmentRecord, Checkpoint, Run } from '../core/ports.js';
+import { derivedId, randomStream } from '../core/random.js';
+import type { Candidate, Round } from '../core/round.js';
+import { composedRule, vectorsFor } from './run-rule.js';
+
+export type NewAssignment = Omit<AssignmentRecord, 'state' | 'update' | 'report'>;
+
+/**
+ * Ids follow from what they name, so that two engines that choose the same cohort make the same
+ * assignments, and a crash between choosing and telling changes nothing.
+ */
+export function newAssignment(
+  { runId, number, attempt }: Round,
+  kind: AssignmentKind,
+  { clientId, role }: Candidate,
+  baseVersion: number,
+): NewAssignment {
+  const id = derivedId('assignment', runId, number, attempt, kind, clientId);
+  return { id, runId, round: number, attempt, clientId, role, kind, baseVersion };
+}
+
+const uploadPath = { train: 'update', evaluate: 'evaluation' } as const;
+
+/** The message that gives an assignment to its client. */
+export function assignmentMessage(
+  { id: runId, spec }: Run,
+  record: NewAssignment,
+  checkpoint: Checkpoint,
+  remainingMs: number,
+): Assignment {
+  const { id, round, attempt, clientId, role, kind, baseVersion } = record;
+  const { sha256, bytes, version } = checkpoint;
+  return {
+    id,
+    runId,
+    round,
+    attempt,
+    kind,
+    stage: 'collect',
+    baseVersion,
+    checkpoint: { path: `/v1/runs/${runId}/checkpoints/${version}`, sha256, bytes },
+    uploadPath: `/v1/assignments/${id}/${uploadPath[kind]}`,
+    training: { ...spec.training, ...spec.trainingByRole[role] },
+    seed: randomStream(spec.seed, 'client', clientId, round).uint32(),
+    vectors: kind === 'train' ? vectorsFor(composedRule(spec).needs, role).map((v) => v.name) : [],
+    remainingMs: Math.max(0, remainingMs),
+  };
+}

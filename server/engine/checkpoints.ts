@@ -1,0 +1,124 @@
+/** Checkpoints at rest: the model, and the state of rule and optimizer, as safetensors blobs. */
+import { TributaryError } from '../../protocol/errors.js';
+import type { TensorSpec } from '../../protocol/model.js';
+import { elements } from '../../protocol/model.js';
+import type { Tensor } from '../../protocol/safetensors.js';
+import { decodeSafetensors, encodeSafetensors } from '../../protocol/safetensors.js';
+import type { Layout } from '../core/layout.js';
+import type { Blob, BlobStore } from '../core/ports.js';
+import type { Json, RuleState } from '../core/rules/rule.js';
+import { emptyState } from '../core/rules/rule.js';
+
+export type Params = Readonly<Record<string, Float32Array>>;
+
+export async function readAll(blob: Blob): Promise<Uint8Array> {
+  return blob.read(0, blob.bytes);
+}
+
+/** Stores bytes that this process made; resolves when they are durable. */
+export async function putBlob(
+  blobs: BlobStore,
+  bytes: Uint8Array,
+): Promise<{ sha256: string; bytes: number }> {
+  const staged = await blobs.stage(once(bytes), bytes.byteLength);
+  await staged.commit();
+  return { sha256: staged.sha256, bytes: staged.bytes };
+}
+
+// eslint-disable-next-line @typescript-eslint/require-await -- a stream of one chunk
+async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes;
+}
+
+/** Tensors that the coordinator keeps: all but those that never leave a client. */
+function kept(specs: readonly TensorSpec[]): readonly TensorSpec[] {
+  return specs.filter((spec) => spec.role !== 'local');
+}
+
+/**
+ * Checks a model file against the task's tensors.
+ * @throws TributaryError `bad_model`, naming the tensor.
+ */
+export function decodeModel(bytes: Uint8Array, specs: readonly TensorSpec[]): Params {
+  const { tensors } = decodeSafetensors(bytes);
+  return Object.fromEntries(
+    kept(specs).map((spec) => {
+      if (!Object.hasOwn(tensors, spec.name)) {
+        throw new TributaryError('bad_model', `the model file has no tensor "${spec.name}"`);
+      }
+      return [spec.name, checkTensor(spec, tensors[spec.name])];
+    }),
+  );
+}
+
+function checkTensor(spec: TensorSpec, tensor: Tensor): Float32Array {
+  const { dtype, shape, data } = tensor;
+  if (!(data instanceof Float32Array)) {
+    throw new TributaryError('bad_model', `tensor "${spec.name}" is ${dtype}; it must be F32`);
+  }
+  if (shape.length !== spec.shape.length || shape.some((size, axis) => size !== spec.shape[axis])) {
+    throw new TributaryError(
+      'bad_model',
+      `tensor "${spec.name}" has the shape [${shape.join(', ')}]; the task says [${spec.shape.join(', ')}]`,
+    );
+  }
+  if (!data.every(Number.isFinite)) {
+    throw new TributaryError('bad_model', `tensor "${spec.name}" has values that are not finite`);
+  }
+  return data;
+}
+
+/** The same parameters give the same bytes: tensors in the order of the specification. */
+export function encodeModel(params: Params, specs: readonly TensorSpec[]): Uint8Array {
+  const entries = kept(specs).map((spec) => {
+    const data = params[spec.name];
+    if (data.length !== elements(spec.shape)) {
+      throw new TributaryError('internal', `tensor "${spec.name}" has ${data.length} elements`);
+    }
+    return [spec.name, { shape: spec.shape, data }] as const;
+  });
+  return encodeSafetensors(Object.fromEntries(entries));
+}
+
+/** One flat vector of the tensors in a layout. */
+export function flatten(params: Params, layout: Layout): Float32Array {
+  const flat = new Float32Array(layout.size);
+  for (const { name, start } of layout.tensors) flat.set(params[name], start);
+  return flat;
+}
+
+/** The tensors of a flat vector, as views into it. */
+export function unflatten(flat: Float32Array, layout: Layout): Params {
+  return Object.fromEntries(
+    layout.tensors.map(({ name, start, length }) => [name, flat.subarray(start, start + length)]),
+  );
+}
+
+const STATE_VALUES = 'tributary.values';
+
+/** Stores the state of rule and optimizer; null where there is none. */
+export async function putState(blobs: BlobStore, state: RuleState): Promise<string | null> {
+  const names = Object.keys(state.tensors);
+  if (names.length === 0 && Object.keys(state.values).length === 0) return null;
+  const tensors = Object.fromEntries(
+    names.sort().map((name) => {
+      const data = state.tensors[name];
+      return [name, { shape: [data.length], data }];
+    }),
+  );
+  const bytes = encodeSafetensors(tensors, { [STATE_VALUES]: JSON.stringify(state.values) });
+  return (await putBlob(blobs, bytes)).sha256;
+}
+
+export async function loadState(blobs: BlobStore, sha256: string | null): Promise<RuleState> {
+  if (sha256 === null) return emptyState;
+  const { tensors, metadata } = decodeSafetensors(await readAll(await blobs.open(sha256)));
+  const arrays = Object.entries(tensors).map(([name, { data }]) => {
+    if (!(data instanceof Float64Array)) {
+      throw new TributaryError('storage_unavailable', `state tensor "${name}" is not float64`);
+    }
+    return [name, data] as const;
+  });
+  const values = JSON.parse(metadata[STATE_VALUES] ?? '{}') as Record<string, Json>;
+  return { tensors: Object.fromEntries(arrays), values };
+}

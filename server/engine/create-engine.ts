@@ -1,0 +1,178 @@
+/** The engine: one loop a run, and the verbs that gateways call. */
+import { TributaryError } from '../../protocol/errors.js';
+import type { Assignment } from '../../protocol/messages.js';
+import { plainName } from '../../protocol/model.js';
+import { parse } from '../../protocol/errors.js';
+import type { Role } from '../../protocol/run.js';
+import type { EvaluationReport } from '../../protocol/update.js';
+import { referenceKernels } from '../core/kernels/reference.js';
+import type { AssignmentRecord, Client, Presence, Run } from '../core/ports.js';
+import { assignmentMessage } from './assignments.js';
+import { createRun } from './creation.js';
+import type { Engine, EngineParts } from './engine.js';
+import { maxUploadBytes, submit } from './intake.js';
+import { releaseUpdates, stop } from './perform.js';
+import { RunLoop } from './run-loop.js';
+import { composedRule } from './run-rule.js';
+import { hashToken, newToken } from './tokens.js';
+
+export function createEngine(engineParts: EngineParts): Engine {
+  const parts = { kernels: referenceKernels, ...engineParts };
+  const { store, clock, log } = parts;
+  const loops = new Map<string, RunLoop>();
+  let closed = false;
+
+  const loopOf = (runId: string): RunLoop => {
+    const loop = loops.get(runId) ?? new RunLoop(runId, parts);
+    loops.set(runId, loop);
+    return loop;
+  };
+
+  const runOf = async (runId: string): Promise<Run> => {
+    const run = await store.run(runId);
+    if (!run) throw new TributaryError('run_not_found', `there is no run "${runId}"`);
+    return run;
+  };
+
+  /** The same answer for an assignment of somebody else as for none: ids reveal nothing. */
+  const assignmentOf = async (client: Client, id: string): Promise<AssignmentRecord> => {
+    const record = await store.assignment(id);
+    if (record?.runId !== client.runId || record.clientId !== client.id) {
+      throw new TributaryError('assignment_unknown', `this client has no assignment "${id}"`);
+    }
+    return record;
+  };
+
+  const trainingOf = async (client: Client, id: string): Promise<AssignmentRecord> => {
+    const record = await assignmentOf(client, id);
+    if (record.kind !== 'train') {
+      throw new TributaryError('assignment_unknown', `assignment "${id}" takes no update`);
+    }
+    return record;
+  };
+
+  return {
+    async start() {
+      for (const run of await store.runs()) {
+        if (run.status !== 'running') continue;
+        await releaseLeftovers(run);
+        loopOf(run.id).poke();
+        log.info({ runId: run.id }, 'run taken up');
+      }
+    },
+
+    async close() {
+      closed = true;
+      await Promise.all([...loops.values()].map((loop) => loop.close()));
+    },
+
+    async createRun(input) {
+      const run = await createRun(input, clock.now(), parts);
+      loopOf(run.id).poke();
+      return run;
+    },
+
+    async stopRun(runId, reason) {
+      for (;;) {
+        const run = await runOf(runId);
+        const round = await store.currentRound(runId);
+        if (run.status !== 'running' || !round) {
+          throw new TributaryError('run_over', `run "${runId}" is ${run.status} already`);
+        }
+        if (await stop({ run, round, parts }, reason)) break;
+      }
+      loopOf(runId).poke();
+      return runOf(runId);
+    },
+
+    async enrol(runId, name, role) {
+      const run = await runOf(runId);
+      if (run.status !== 'running') {
+        throw new TributaryError('run_over', `run "${runId}" is ${run.status}`);
+      }
+      const client: Client = { runId, id: parse(plainName, name, 'client name'), role };
+      await refuseSecondTarget(run, client);
+      const token = newToken();
+      const event = { at: clock.now(), type: 'client-enrolled', body: { client: client.id, role } };
+      await store.enrol(client, hashToken(token), event);
+      return { client, token };
+    },
+
+    authenticate: (token) => store.clientByToken(hashToken(token)),
+
+    joined: (presence: Presence) => loopOf(presence.runId).joined(presence.id),
+
+    left(client) {
+      if (!closed) loopOf(client.runId).left(client.id);
+    },
+
+    async openAssignments(client) {
+      const [run, round] = [await runOf(client.runId), await store.currentRound(client.runId)];
+      if (!round || run.status !== 'running') return [];
+      const records = await store.assignments(run.id, round.number, round.attempt);
+      const open = records.filter((a) => a.clientId === client.id && a.state === 'invited');
+      const remainingMs = (round.deadline ?? clock.now()) - clock.now();
+      const messages = await Promise.all(
+        open.map(async (record): Promise<Assignment[]> => {
+          const checkpoint = await store.checkpoint(run.id, record.baseVersion);
+          return checkpoint ? [assignmentMessage(run, record, checkpoint, remainingMs)] : [];
+        }),
+      );
+      return messages.flat();
+    },
+
+    async decline(client, assignmentId, reason) {
+      const record = await assignmentOf(client, assignmentId);
+      log.warn({ runId: client.runId, client: client.id, round: record.round, reason }, 'declined');
+      await store.drop(assignmentId);
+      loopOf(client.runId).poke();
+    },
+
+    async maxUploadBytes(client, assignmentId) {
+      const record = await trainingOf(client, assignmentId);
+      return maxUploadBytes(await runOf(record.runId), record.role);
+    },
+
+    async submit(client, assignmentId, staged) {
+      let record: AssignmentRecord;
+      try {
+        record = await trainingOf(client, assignmentId);
+      } catch (error) {
+        await staged.discard();
+        throw error;
+      }
+      const receipt = await submit(await runOf(record.runId), record, staged, parts);
+      loopOf(client.runId).poke();
+      return receipt;
+    },
+
+    async report(client, assignmentId, report: EvaluationReport) {
+      const record = await assignmentOf(client, assignmentId);
+      if (record.kind !== 'evaluate') {
+        throw new TributaryError('assignment_unknown', `assignment "${assignmentId}" takes no evaluation`);
+      }
+      const taken = await store.report(assignmentId, report);
+      loopOf(client.runId).poke();
+      return taken;
+    },
+
+    now: (runId) => loops.get(runId)?.now ?? 'not running',
+  };
+
+  /** A crash between a commit and the deletion of its updates leaves them behind. */
+  async function releaseLeftovers(run: Run): Promise<void> {
+    const ended = (await store.rounds(run.id)).filter(({ round }) => round.closedAt !== null).at(-1);
+    if (!ended) return;
+    const { number, attempt } = ended.round;
+    await releaseUpdates({ run, parts }, await store.assignments(run.id, number, attempt));
+  }
+
+  async function refuseSecondTarget(run: Run, client: Client): Promise<void> {
+    if (client.role !== 'target' || !composedRule(run.spec).needs.target) return;
+    const other = (await store.clients(run.id)).find(({ role }: { role: Role }) => role === 'target');
+    if (other) {
+      const message = `the rule "${run.spec.rule.name}" works with one target, and "${other.id}" is it`;
+      throw new TributaryError('conflict', message);
+    }
+  }
+}

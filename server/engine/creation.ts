@@ -1,0 +1,94 @@
+/** Creating a run: everything that could fail later is checked now, with the reason. */
+import { randomUUID } from 'node:crypto';
+import { TributaryError, parse } from '../../protocol/errors.js';
+import type { RunSpec } from '../../protocol/run.js';
+import { runSpec } from '../../protocol/run.js';
+import { foldScale } from '../core/kernels/fold.js';
+import type { BlobStore, Checkpoint, OracleProvider, Run, Store } from '../core/ports.js';
+import { openRound } from '../core/round.js';
+import type { Json } from '../core/rules/rule.js';
+import { decodeModel, encodeModel, putBlob, readAll } from './checkpoints.js';
+import type { RunRule } from './run-rule.js';
+import { composedRule } from './run-rule.js';
+
+/** Weight of one update where neither the run nor the rule states a bound. */
+const DEFAULT_WEIGHT_MAX = 2 ** 17;
+
+export interface CreationParts {
+  readonly store: Store;
+  readonly blobs: BlobStore;
+  readonly oracles: OracleProvider;
+}
+
+/** @throws TributaryError `bad_request`, `rule_unknown`, `rule_options`, `rule_needs`, `bad_model`. */
+export async function createRun(input: unknown, now: number, parts: CreationParts): Promise<Run> {
+  const parsed = parse(runSpec, input, 'run');
+  const rule = composedRule(parsed);
+  const spec = completed(parsed, rule);
+  checkNeeds(spec, rule);
+
+  const { weightMax = rule.inner.weightMax?.(rule.innerOptions) ?? DEFAULT_WEIGHT_MAX } = spec.caps;
+  const run: Run = {
+    id: `${spec.name}-${randomUUID().slice(0, 8)}`,
+    spec,
+    status: 'running',
+    reason: null,
+    fold: foldScale({ ...spec.caps, weightMax }),
+    oracle: rule.needs.oracle ? parts.oracles.describe({ spec }) : null,
+    createdAt: now,
+  };
+  await parts.oracles.check?.(run);
+  const checkpoint = await firstCheckpoint(run, parts.blobs);
+  const body = { name: spec.name, rule: spec.rule, seed: spec.seed, model: checkpoint.sha256 } as Json;
+  const event = { at: now, type: 'run-created', body };
+  await parts.store.createRun(run, checkpoint, openRound(run.id, 1, 1, 0, now), [event]);
+  return run;
+}
+
+/** The specification with the options' defaults filled in: what is stored is what was run. */
+function completed(spec: RunSpec, rule: RunRule): RunSpec {
+  const required = rule.needs.target
+    ? [...new Set([...spec.quorum.required, 'target' as const])]
+    : spec.quorum.required;
+  return {
+    ...spec,
+    rule: { name: spec.rule.name, options: rule.innerOptions as Record<string, Json> },
+    optimizer: { name: spec.optimizer.name, options: rule.optimizerOptions as Record<string, Json> },
+    quorum: { ...spec.quorum, required },
+  };
+}
+
+function checkNeeds(spec: RunSpec, { needs, inner, minUpdates }: RunRule): void {
+  const refuse = (why: string): never => {
+    throw new TributaryError('rule_needs', `the rule "${inner.name}" ${why}`);
+  };
+  if (needs.oracle && !spec.oracle) refuse('needs an oracle, and the run names none');
+  if (needs.oracle && spec.task.model.format !== 'tfjs-layers' && spec.oracle?.kind === 'proxy') {
+    refuse('needs an oracle, and a proxy oracle works with tfjs-layers models only');
+  }
+  const { size } = spec.cohort;
+  if (size === 'all') return;
+  if (size < minUpdates) refuse(`needs ${minUpdates} updates, and the cohort has ${size}`);
+  if (size < spec.quorum.min) {
+    throw new TributaryError('bad_request', `run: quorum.min is ${spec.quorum.min}, and the cohort has ${size}`);
+  }
+  if (size > spec.caps.cohortMax) {
+    throw new TributaryError('bad_request', `run: cohort.size ${size} is over caps.cohortMax ${spec.caps.cohortMax}`);
+  }
+}
+
+async function firstCheckpoint(run: Run, blobs: BlobStore): Promise<Checkpoint> {
+  const { tensors } = run.spec.task.model;
+  const bytes = await readAll(await openInit(blobs, run.spec.init.blob));
+  const stored = await putBlob(blobs, encodeModel(decodeModel(bytes, tensors), tensors));
+  return { runId: run.id, version: 0, ...stored, stateSha256: null };
+}
+
+async function openInit(blobs: BlobStore, sha256: string): ReturnType<BlobStore['open']> {
+  try {
+    return await blobs.open(sha256);
+  } catch (cause) {
+    const message = `run: init.blob: no blob ${sha256}: PUT it to /v1/blobs/${sha256} first`;
+    throw new TributaryError('bad_request', message, { path: 'init.blob' }, { cause });
+  }
+}

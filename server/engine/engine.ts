@@ -1,0 +1,65 @@
+/** The engine's face: what gateways, commands and tests may ask of it. */
+import type { Assignment } from '../../protocol/messages.js';
+import type { Role } from '../../protocol/run.js';
+import type { EvaluationReport, Receipt } from '../../protocol/update.js';
+import type { BlobStore, Client, Clock, OracleProvider, Presence, Run, StagedBlob, Store, Transport } from '../core/ports.js';
+
+/** The few things that the engine says of itself; pino's loggers fit. */
+export interface Log {
+  info(facts: object, message: string): void;
+  warn(facts: object, message: string): void;
+  error(facts: object, message: string): void;
+}
+
+export interface EngineParts {
+  readonly store: Store;
+  readonly blobs: BlobStore;
+  readonly transport: Transport;
+  readonly clock: Clock;
+  readonly oracles: OracleProvider;
+  readonly log: Log;
+}
+
+export interface Engine {
+  /** Takes up every run that is not over. The same path as running live. */
+  start(): Promise<void>;
+  /** Stops making progress; what is under way ends first. Stores stay open. */
+  close(): Promise<void>;
+
+  /**
+   * Creates a run from what an operator sent.
+   * @throws TributaryError `bad_request`, `rule_unknown`, `rule_options`, `rule_needs`, `bad_model`.
+   */
+  createRun(spec: unknown): Promise<Run>;
+  /** @throws TributaryError `run_not_found`, `run_over`. */
+  stopRun(runId: string, reason: string): Promise<Run>;
+  /** Registers a client; the token is shown once and stored hashed. */
+  enrol(runId: string, name: string, role: Role): Promise<{ client: Client; token: string }>;
+  /** The client that a token belongs to; null for a token that was never given out. */
+  authenticate(token: string): Promise<Client | null>;
+
+  /** A client connected and said what it can do. The transport lists it as present already. */
+  joined(presence: Presence): void;
+  /** A client's last connection closed. */
+  left(client: Client): void;
+  /** What a client that (re)connects has to work on. */
+  openAssignments(client: Client): Promise<Assignment[]>;
+  decline(client: Client, assignmentId: string, reason: string): Promise<void>;
+
+  /**
+   * Greatest length of an upload to this assignment; asked before the body is read.
+   * @throws TributaryError `assignment_unknown`.
+   */
+  maxUploadBytes(client: Client, assignmentId: string): Promise<number>;
+  /**
+   * Judges a spooled upload, stores it and gives the durable receipt. Commits or discards `staged`.
+   * @throws TributaryError `assignment_unknown`, `assignment_used`, `storage_unavailable`; a content
+   * error is not thrown but is in the receipt.
+   */
+  submit(client: Client, assignmentId: string, staged: StagedBlob): Promise<Receipt>;
+  /** Takes an evaluation; false where it came late or twice. */
+  report(client: Client, assignmentId: string, report: EvaluationReport): Promise<boolean>;
+
+  /** What a run is doing at the moment, in words: `waiting for clients: 3 of 8`. */
+  now(runId: string): string;
+}

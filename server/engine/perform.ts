@@ -1,0 +1,262 @@
+/**
+ * How each duty is done. Each function takes the round from one stored state to the next by a
+ * compare-and-swap, and only then tells anybody. Losing the swap is no error: somebody else did the
+ * same duty, and the loop looks again.
+ */
+import { TributaryError } from '../../protocol/errors.js';
+import type { RunState } from '../../protocol/messages.js';
+import type { Kernels } from '../core/kernels/kernels.js';
+import type { AssignmentRecord, Checkpoint, NewEvent, RoundChanges, Run } from '../core/ports.js';
+import type { Candidate, Duty, Round, RoundEvent } from '../core/round.js';
+import { openRound, step } from '../core/round.js';
+import type { Json } from '../core/rules/rule.js';
+import { aggregate } from './aggregation.js';
+import type { AggregationResult } from './aggregation.js';
+import { assignmentMessage, newAssignment } from './assignments.js';
+import { backOff } from './back-off.js';
+import type { EngineParts } from './engine.js';
+import { pooled } from './evaluation.js';
+
+export interface Scene {
+  readonly run: Run;
+  readonly round: Round;
+  readonly parts: EngineParts & { readonly kernels: Kernels };
+}
+
+/** A duty that changes something; the others only wait. */
+type ActiveDuty = Exclude<Duty, { do: 'wait' }>;
+
+export async function perform(duty: ActiveDuty, scene: Scene): Promise<void> {
+  switch (duty.do) {
+    case 'begin':
+      return begin(scene, duty.cohort);
+    case 'drop':
+      await scene.parts.store.drop(duty.assignmentId);
+      return;
+    case 'close-collection':
+      return closeCollection(scene);
+    case 'aggregate':
+      return commitAggregate(scene);
+    case 'end-evaluation':
+      return endEvaluation(scene);
+    case 'abandon':
+      return abandon(scene, duty.reason);
+  }
+}
+
+/** Steps the round and stores it; false where another engine was first. */
+async function commit(scene: Scene, event: RoundEvent, changes: RoundChanges): Promise<boolean> {
+  return scene.parts.store.commit(step(scene.round, event), changes);
+}
+
+function event({ round, parts }: Scene, type: string, body: object): NewEvent {
+  const { number, attempt } = round;
+  return { at: parts.clock.now(), type, body: { round: number, attempt, ...body } as Json };
+}
+
+async function assignmentsOf({ round, parts }: Scene): Promise<AssignmentRecord[]> {
+  return parts.store.assignments(round.runId, round.number, round.attempt);
+}
+
+async function checkpointOf({ run, parts }: Scene, version: number): Promise<Checkpoint> {
+  const checkpoint = await parts.store.checkpoint(run.id, version);
+  if (!checkpoint) {
+    throw new TributaryError('storage_unavailable', `run ${run.id} has no checkpoint ${version}`);
+  }
+  return checkpoint;
+}
+
+async function begin(scene: Scene, cohort: readonly Candidate[]): Promise<void> {
+  const { run, round, parts } = scene;
+  const base = await checkpointOf(scene, round.baseVersion);
+  const at = parts.clock.now();
+  const { deadlineMs } = run.spec;
+  const assignments = cohort.map((client) => newAssignment(round, 'train', client, round.baseVersion));
+  const began = await commit(
+    scene,
+    { type: 'begin', at, deadline: at + deadlineMs },
+    {
+      assignments,
+      events: [event(scene, 'round-began', { cohort: cohort.map((c) => c.clientId) })],
+    },
+  );
+  if (!began) return;
+  for (const record of assignments) {
+    parts.transport.assign(record.clientId, assignmentMessage(run, record, base, deadlineMs));
+  }
+  announce(scene, { round: round.number, version: round.baseVersion });
+}
+
+async function closeCollection(scene: Scene): Promise<void> {
+  const { round, parts } = scene;
+  const closed = await commit(scene, { type: 'close-collection', at: parts.clock.now() }, {});
+  if (closed) await tellClosed(scene, `round ${round.number} has all the updates that it waits for`);
+}
+
+/** Clients that still work for a round that no longer needs them stop. */
+async function tellClosed(scene: Scene, reason: string): Promise<void> {
+  for (const { state, clientId, id } of await assignmentsOf(scene)) {
+    if (state === 'invited') scene.parts.transport.closed(scene.run.id, clientId, id, reason);
+  }
+}
+
+async function commitAggregate(scene: Scene): Promise<void> {
+  const { run, round, parts } = scene;
+  const accepted = (await assignmentsOf(scene)).filter((a) => a.kind === 'train' && a.state === 'accepted');
+  let result: AggregationResult;
+  try {
+    const base = await checkpointOf(scene, round.baseVersion);
+    const enrolled = await parts.store.clients(run.id);
+    const numClients = enrolled.filter(({ role }) => role !== 'evaluator').length;
+    result = await aggregate({ run, round, base, accepted, numClients }, parts);
+  } catch (error) {
+    // A storage that is away comes back, and the same updates are folded then. Anything else would
+    // fail the same way for ever, so the round ends with its reason.
+    if (error instanceof TributaryError && error.code === 'storage_unavailable') throw error;
+    parts.log.error({ runId: run.id, round: round.number, err: error }, 'aggregation failed');
+    return abandon(scene, `aggregation failed: ${error instanceof Error ? error.message : String(error)}`);
+  }
+  if (await storeResult(scene, result, accepted)) await releaseUpdates(scene, accepted);
+}
+
+async function storeResult(
+  scene: Scene,
+  result: AggregationResult,
+  accepted: readonly AssignmentRecord[],
+): Promise<boolean> {
+  const { run, round, parts } = scene;
+  const { checkpoint, weights } = result;
+  const at = parts.clock.now();
+  const { version, sha256 } = checkpoint;
+  const evaluators = evaluatorsOf(scene, version);
+  const assignments = evaluators.map((client) => newAssignment(round, 'evaluate', client, version));
+  const evaluateUntil = assignments.length > 0 ? at + run.spec.evaluateDeadlineMs : null;
+  const given = accepted.map(({ id, clientId, update }) => ({
+    clientId,
+    update: update!.sha256,
+    weight: weights[id],
+  }));
+  const ends = evaluateUntil === null ? ending(scene, version, at) : {};
+  const committed = await commit(
+    scene,
+    { type: 'commit', at, version, evaluateUntil },
+    {
+      ...result,
+      ...ends,
+      assignments,
+      events: [
+        event(scene, 'round-committed', { version, sha256, given }),
+        ...(ends.events ?? []),
+      ],
+    },
+  );
+  if (!committed) return false;
+  for (const { id, clientId } of accepted) {
+    const message = { assignmentId: id, round: round.number, version, weight: weights[id] };
+    parts.transport.weighed(run.id, clientId, message);
+  }
+  for (const record of assignments) {
+    const message = assignmentMessage(run, record, checkpoint, run.spec.evaluateDeadlineMs);
+    parts.transport.assign(record.clientId, message);
+  }
+  announce(scene, { round: round.number, version, ...ends.run });
+  return true;
+}
+
+/** Present clients that evaluate, where this version is one to evaluate. */
+function evaluatorsOf({ run, parts }: Scene, version: number): Candidate[] {
+  const { evaluateEvery, rounds } = run.spec;
+  const due = evaluateEvery > 0 && (version % evaluateEvery === 0 || version === rounds);
+  if (!due) return [];
+  return parts.transport
+    .present(run.id)
+    .filter((presence) => presence.evaluates)
+    .map(({ id, role }) => ({ clientId: id, role }));
+}
+
+async function endEvaluation(scene: Scene): Promise<void> {
+  const { round, parts } = scene;
+  const version = round.version!;
+  const at = parts.clock.now();
+  const evaluation = pooled(version, await assignmentsOf(scene));
+  const ends = ending(scene, version, at);
+  const changes = { ...ends, ...(evaluation ? { evaluation } : {}) };
+  if (!(await commit(scene, { type: 'end-evaluation', at }, changes))) return;
+  await tellClosed(scene, `the evaluation of round ${round.number} is over`);
+  announce(scene, { round: round.number, version, ...ends.run });
+}
+
+/** What follows a round that committed: the next one, or the end of the run. */
+function ending(scene: Scene, version: number, at: number): Pick<RoundChanges, 'next' | 'run' | 'events'> {
+  const { run, round } = scene;
+  if (version < run.spec.rounds) return { next: openRound(run.id, round.number + 1, 1, version, at) };
+  return {
+    run: { status: 'completed', reason: null },
+    events: [event(scene, 'run-completed', { version })],
+  };
+}
+
+/** Ends the round without a model; tries again while the run's retries last. */
+async function abandon(scene: Scene, reason: string): Promise<void> {
+  const { run, round, parts } = scene;
+  const at = parts.clock.now();
+  const { number, attempt, baseVersion } = round;
+  const again = attempt <= run.spec.retries;
+  const failure = { status: 'failed' as const, reason: `round ${number}: ${reason}` };
+  const abandoned = await commit(
+    scene,
+    { type: 'abandon', at, reason },
+    {
+      ...(again
+        ? { next: openRound(run.id, number, attempt + 1, baseVersion, at, at + backOff(attempt)) }
+        : { run: failure }),
+      events: [
+        event(scene, 'round-abandoned', { reason }),
+        ...(again ? [] : [event(scene, 'run-failed', { reason })]),
+      ],
+    },
+  );
+  if (!abandoned) return;
+  parts.log.warn({ runId: run.id, round: number, attempt, reason }, 'round abandoned');
+  await afterAbandoning(scene, reason);
+  announce(scene, { round: number, version: baseVersion, ...(again ? {} : failure) });
+}
+
+/** An operator ends the run. @returns false where the round moved on meanwhile: load and try again. */
+export async function stop(scene: Scene, reason: string): Promise<boolean> {
+  const { round, parts } = scene;
+  const at = parts.clock.now();
+  const stopped = { status: 'stopped' as const, reason };
+  const last: RoundEvent =
+    round.phase === 'evaluating' ? { type: 'end-evaluation', at } : { type: 'abandon', at, reason };
+  const events = [event(scene, 'run-stopped', { reason })];
+  if (!(await commit(scene, last, { run: stopped, events }))) return false;
+  await afterAbandoning(scene, reason);
+  announce(scene, { round: round.number, version: round.version ?? round.baseVersion, ...stopped });
+  return true;
+}
+
+async function afterAbandoning(scene: Scene, reason: string): Promise<void> {
+  await tellClosed(scene, reason);
+  await releaseUpdates(scene, await assignmentsOf(scene));
+}
+
+/** Updates of a round that is over are deleted, unless the run keeps them for replay. */
+export async function releaseUpdates(
+  { run, parts }: Pick<Scene, 'run' | 'parts'>,
+  records: readonly AssignmentRecord[],
+): Promise<void> {
+  if (run.spec.keepUpdates) return;
+  for (const { state, update } of records) {
+    if (state === 'accepted' && update) await parts.blobs.delete(update.sha256);
+  }
+}
+
+function announce(
+  { run, parts }: Scene,
+  state: Pick<RunState, 'round' | 'version'> & { status?: RunState['status']; reason?: string | null },
+): void {
+  const { status = 'running', reason, round, version } = state;
+  const message = { status, round, rounds: run.spec.rounds, version };
+  parts.transport.announce(run.id, reason ? { ...message, reason } : message);
+}
