@@ -41,9 +41,9 @@ export interface AssignmentsOptions {
   readonly abilities: Abilities;
   readonly context: Context;
   readonly outbox: Outbox;
-  onReceipt(receipt: Receipt): void;
+  readonly onReceipt: (receipt: Receipt) => void;
   /** The token is no longer good: nothing can be done for any assignment. */
-  onRefused(error: TributaryError): void;
+  readonly onRefused: (error: TributaryError) => void;
 }
 
 interface OpenWork {

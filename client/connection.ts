@@ -27,7 +27,9 @@ import {
 } from '../protocol/messages.js';
 import { orAborted } from './abort.js';
 import type { Address } from './address.js';
+import type { Environment } from './environment.js';
 import { ConnectionLost } from './http.js';
+import { Watchdog } from './watchdog.js';
 
 /** A coordinator that takes longer to answer is taken for absent. Milliseconds. */
 const CONNECT_TIMEOUT_MS = 10_000;
@@ -50,6 +52,9 @@ export interface ConnectOptions {
   readonly token: string;
   readonly hello: Hello;
   readonly inbox: Inbox;
+  /** Connections that failed before this one. */
+  readonly attempt: number;
+  readonly environment: Environment;
   readonly signal: AbortSignal;
 }
 
@@ -60,16 +65,14 @@ export class Connection {
   /** Resolves when the connection is gone, with the reason. Never rejects. */
   readonly lost: Promise<ConnectionLost>;
 
-  private constructor({ address, token }: ConnectOptions) {
+  private constructor({ address, token, attempt }: ConnectOptions) {
     this.#socket = io(address.base.origin, {
       path: address.socketPath,
       auth: { token },
       forceNew: true,
       // Socket.IO would reconnect after some losses and not after others: the session does it for all.
       reconnection: false,
-      timeout: CONNECT_TIMEOUT_MS,
-      // WebSocket first: long-polling needs a load balancer that keeps a client at one replica.
-      transports: ['websocket', 'polling'],
+      transports: transportsOf(attempt),
       tryAllTransports: true,
     });
     this.lost = new Promise((resolve) => {
@@ -89,15 +92,21 @@ export class Connection {
     options: ConnectOptions,
   ): Promise<{ connection: Connection; welcome: Welcome }> {
     options.signal.throwIfAborted();
+    const watchdog = new Watchdog(options.environment, options.signal);
+    watchdog.expect(CONNECT_TIMEOUT_MS);
     const connection = new Connection(options);
     try {
       connection.#listen(options.inbox);
-      await orAborted(connection.#connected(), options.signal);
-      const welcome = await orAborted(connection.#greet(options.hello), options.signal);
+      await orAborted(connection.#connected(), watchdog.signal);
+      const welcome = await orAborted(connection.#greet(options.hello), watchdog.signal);
       return { connection, welcome };
     } catch (error) {
       connection.close();
+      options.signal.throwIfAborted();
+      if (watchdog.signal.aborted) throw new ConnectionLost('no answer to hello', { cause: error });
       throw error;
+    } finally {
+      watchdog.stop();
     }
   }
 
@@ -151,20 +160,29 @@ export class Connection {
     return new Promise((resolve, reject) => {
       this.#socket.on('connect', resolve);
       this.#socket.on('connect_error', (error) => reject(refusalOf(error)));
+      // A coordinator that goes down between the two handshakes makes this event and no other.
+      this.#socket.on('disconnect', (reason) => reject(new ConnectionLost(reason)));
     });
   }
 
   async #greet(hello: Hello): Promise<Welcome> {
-    const answer = await this.#socket
-      .timeout(CONNECT_TIMEOUT_MS)
+    const answer: unknown = await this.#socket
       .emitWithAck('hello', hello)
       .catch((cause: unknown) => {
-        throw new ConnectionLost('the coordinator did not answer hello', { cause });
+        throw new ConnectionLost('the connection was lost before the welcome', { cause });
       });
     if (!isAck(answer)) throw new TributaryError('protocol_version', 'hello: not an answer');
     if (!answer.ok) throw TributaryError.fromBody(parse(errorBody, answer.error, 'hello'));
     return parse(welcomeSchema, answer.value, 'welcome', 'protocol_version');
   }
+}
+
+/**
+ * WebSocket first: long-polling needs a load balancer that keeps a client at one replica. Every other
+ * attempt the other way round: there are proxies that swallow a WebSocket without an error.
+ */
+function transportsOf(attempt: number): string[] {
+  return attempt % 2 === 0 ? ['websocket', 'polling'] : ['polling', 'websocket'];
 }
 
 /** Acknowledgements of what need not arrive. Without a callback the server would have none to call. */

@@ -1,16 +1,16 @@
 /** What the SDK takes from its host. Tests hand in their own, so that no test waits. */
 export interface Environment {
-  fetch(this: void, url: URL, init: RequestInit): Promise<Response>;
+  readonly fetch: (url: URL, init: RequestInit) => Promise<Response>;
   /** Uniform in [0, 1). Spreads clients out in time and nothing else, so `Math.random` will do. */
-  random(this: void): number;
+  readonly random: () => number;
   /** Calls back once, after so many milliseconds; the returned function cancels. */
-  after(this: void, ms: number, callback: () => void): () => void;
+  readonly after: (ms: number, callback: () => void) => () => void;
 }
 
 /** The longest time that setTimeout can hold; beyond it the callback would run at once. */
 const LONGEST_TIMEOUT_MS = 2 ** 31 - 1;
 
-/** Node or a browser: looks `fetch` up at each call, so that it may be replaced. */
+/** Node or a browser. Looks `fetch` up at each call, so that a page may replace it. */
 export const hostEnvironment: Environment = {
   fetch: (url, init) => globalThis.fetch(url, init),
   random: () => Math.random(),

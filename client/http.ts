@@ -51,6 +51,8 @@ interface ReadOptions {
   readonly fresh?: boolean;
 }
 
+type Init = Omit<RequestInit, 'headers'> & { readonly headers?: Readonly<Record<string, string>> };
+
 /** One attempt a call; who calls decides about the next. */
 export class CoordinatorHttp {
   readonly traffic: Traffic = { bytesUp: 0, bytesDown: 0 };
@@ -73,7 +75,7 @@ export class CoordinatorHttp {
     signal: AbortSignal,
     { maxBytes = Infinity, fresh = false }: ReadOptions = {},
   ): Promise<Uint8Array<ArrayBuffer>> {
-    const init: RequestInit = { method: 'GET', ...(fresh ? { cache: 'reload' } : {}) };
+    const init: Init = { method: 'GET', ...(fresh ? { cache: 'reload' } : {}) };
     return this.#exchange(path, init, STALL_MS, signal, (response, moved) =>
       readBody(response, maxBytes, (bytes) => {
         this.traffic.bytesDown += bytes;
@@ -104,7 +106,7 @@ export class CoordinatorHttp {
 
   #send<T>(
     path: string,
-    init: RequestInit,
+    init: Init,
     bytes: number,
     schema: z.ZodType<T>,
     signal: AbortSignal,
@@ -118,7 +120,7 @@ export class CoordinatorHttp {
 
   async #exchange<T>(
     path: string,
-    init: RequestInit,
+    init: Init,
     patienceMs: number,
     signal: AbortSignal,
     read: (response: Response, moved: () => void) => Promise<T>,

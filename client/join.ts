@@ -1,7 +1,7 @@
 /** Taking part in a run, from the first connection until the run is over. */
-import { TributaryError } from '../protocol/errors.js';
+import { parse, TributaryError } from '../protocol/errors.js';
 import type { Hello } from '../protocol/messages.js';
-import { PROTOCOL_VERSION } from '../protocol/messages.js';
+import { hello as helloSchema, PROTOCOL_VERSION } from '../protocol/messages.js';
 import { orAborted, sleep } from './abort.js';
 import { parseAddress } from './address.js';
 import { Connection } from './connection.js';
@@ -61,7 +61,16 @@ export async function join(
   const session = new AbortController();
   const { signal } = session;
   const connected = keepConnected({
-    open: () => Connection.open({ address, token, hello, inbox: participation, signal }),
+    open: (attempt) =>
+      Connection.open({
+        address,
+        token,
+        hello,
+        inbox: participation,
+        attempt,
+        environment,
+        signal,
+      }),
     onOpen: (connection, welcome) => participation.welcomed(connection, welcome),
     onLost: (error, delayMs) => context.report({ type: 'disconnected', error, delayMs }),
     environment,
@@ -108,14 +117,15 @@ async function windDown(
 }
 
 function helloOf({ train, evaluate, oracle, backends }: JoinOptions): Hello {
-  return {
+  const message = {
     protocolVersion: PROTOCOL_VERSION,
     sdkVersion: SDK_VERSION,
-    backends: [...(backends ?? [])],
+    backends,
     trains: train !== undefined,
     evaluates: evaluate !== undefined,
     oracleBatches: oracle?.batches ?? 0,
   };
+  return parse(helloSchema, message, 'options');
 }
 
 /** A line break from a file or a shell would make every request fail as if the network were gone. */

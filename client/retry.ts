@@ -10,9 +10,9 @@ export interface RetryOptions {
   /** Ends the repeating. An attempt that is under way ends by its own signal. */
   readonly signal: AbortSignal;
   /** Told of each failure that will be followed by another attempt. */
-  onRetry?(error: Error, delayMs: number): void;
+  readonly onRetry?: (error: Error, delayMs: number) => void;
   /** {@link isPassing} unless told otherwise. */
-  worthRepeating?(error: unknown): boolean;
+  readonly worthRepeating?: (error: unknown) => boolean;
 }
 
 /** True where the same request may succeed later: the network, or a code that the table calls so. */

@@ -12,10 +12,12 @@ import { isPassing } from './retry.js';
  */
 const STABLE_MS = 10_000;
 
-export interface SessionOptions {
-  open(): Promise<{ connection: Connection; welcome: Welcome }>;
-  onOpen(connection: Connection, welcome: Welcome): void;
-  onLost(error: Error, delayMs: number): void;
+type Line = Pick<Connection, 'lost' | 'close'>;
+
+export interface SessionOptions<C extends Line> {
+  readonly open: (attempt: number) => Promise<{ connection: C; welcome: Welcome }>;
+  readonly onOpen: (connection: C, welcome: Welcome) => void;
+  readonly onLost: (error: Error, delayMs: number) => void;
   readonly environment: Environment;
   readonly signal: AbortSignal;
 }
@@ -25,11 +27,10 @@ export interface SessionOptions {
  *
  * @throws TributaryError where the coordinator refuses for good; the signal's reason.
  */
-export async function keepConnected(options: SessionOptions): Promise<never> {
+export async function keepConnected<C extends Line>(options: SessionOptions<C>): Promise<never> {
   const { environment, signal } = options;
   for (let failures = 0; ; failures++) {
-    let stable = false;
-    const error = await stayOnce(options, () => (stable = true));
+    const { error, stable } = await stayOnce(options, failures);
     signal.throwIfAborted();
     if (stable) failures = 0;
     const delayMs = backoffMs(failures, environment.random);
@@ -39,21 +40,24 @@ export async function keepConnected(options: SessionOptions): Promise<never> {
 }
 
 /** One connection from beginning to end; returns why it ended, if another may follow. */
-async function stayOnce(options: SessionOptions, onStable: () => void): Promise<Error> {
+async function stayOnce<C extends Line>(
+  options: SessionOptions<C>,
+  attempt: number,
+): Promise<{ error: Error; stable: boolean }> {
+  const { environment, signal } = options;
   try {
-    const { connection, welcome } = await options.open();
-    const cancel = options.environment.after(STABLE_MS, onStable);
+    const { connection, welcome } = await options.open(attempt);
+    const life = { stable: false };
+    const cancel = environment.after(STABLE_MS, () => (life.stable = true));
     const leave = () => connection.close();
-    options.signal.addEventListener('abort', leave, { once: true });
-    try {
-      options.onOpen(connection, welcome);
-      return await connection.lost;
-    } finally {
-      cancel();
-      options.signal.removeEventListener('abort', leave);
-    }
+    signal.addEventListener('abort', leave, { once: true });
+    options.onOpen(connection, welcome);
+    const error = await connection.lost;
+    cancel();
+    signal.removeEventListener('abort', leave);
+    return { error, stable: life.stable };
   } catch (error) {
-    if (isPassing(error)) return error;
+    if (isPassing(error)) return { error, stable: false };
     throw error;
   }
 }

@@ -16,9 +16,9 @@ export interface Job {
   readonly assignment: Assignment;
   readonly role: Role;
   readonly work: Work;
-  progress(report: Progress): void;
+  readonly progress: (report: Progress) => void;
   /** Local work is done; its result has so many bytes. */
-  onSending(bytes: number): void;
+  readonly onSending: (bytes: number) => void;
 }
 
 /**
@@ -49,13 +49,13 @@ export async function trainAndUpload(
 }
 
 async function upload(
-  { assignment: { uploadPath }, work }: Job,
+  { assignment, work }: Job,
   update: Uint8Array<ArrayBuffer>,
-  { http, repeat }: Pick<Context, 'http' | 'repeat'>,
+  context: Context,
 ): Promise<Receipt> {
   try {
-    const put = () => http.putBytes(uploadPath, update, uploadAnswer, work.wire);
-    const { receipt } = await repeat('upload', put, work.signal);
+    const put = () => context.http.putBytes(assignment.uploadPath, update, uploadAnswer, work.wire);
+    const { receipt } = await context.repeat('upload', put, work.signal);
     return receipt;
   } catch (error) {
     if (error instanceof HttpFailure && error.receipt) return error.receipt;

@@ -12,6 +12,7 @@
  * | POST /v1/runs/:run/clients | operator | {@link enrolment} -> {@link enrolled} |
  * | GET  /v1/runs/:run/rounds/:round | operator | {@link roundDetail} |
  * | GET  /v1/runs/:run/events | operator | {@link eventList} |
+ * | GET  /v1/me | client | {@link identity} |
  * | GET  /v1/runs/:run/task | operator, client | task |
  * | GET  /v1/runs/:run/checkpoints/:version | operator, client | safetensors |
  * | PUT  /v1/blobs/:sha256 | operator | bytes -> {@link blobStored} |
@@ -149,6 +150,10 @@ export const event = z.object({
   hash: z.string(),
 });
 export const eventList = z.object({ events: z.array(event) });
+
+/** Whom a client's token names, and for which run. */
+export const identity = z.object({ runId: z.string(), clientId: z.string(), role });
+export type Identity = z.infer<typeof identity>;
 
 export const blobStored = z.object({ sha256: sha256Hex, bytes: z.int() });
 export const uploadAnswer = z.object({ receipt });

@@ -10,7 +10,9 @@
  * ```
  */
 export { join } from '../join.js';
-export type { JoinOptions, JoinSummary } from '../join.js';
+export type { JoinOptions } from '../join.js';
+export type { ClientEvent, JoinSummary } from '../events.js';
+export { fetchTask } from '../fetch-task.js';
 export { datasetOf } from '../tfjs/dataset.js';
 export type { Dataset } from '../tfjs/dataset.js';
 export type * from '../types.js';

@@ -46,7 +46,7 @@ async function load(preferred: string | undefined): Promise<Backend> {
   if (preferred === 'tensorflow') return tensorflow();
   // A broken installation of an optional package is no reason not to train.
   if (preferred === undefined) return isNode() ? tensorflow().catch(loadWasm) : loadWasm();
-  if (tf.findBackendFactory(preferred) === null)
+  if ((tf.findBackendFactory(preferred) as unknown) === null)
     throw new TributaryError(
       'bad_request',
       `backend "${preferred}" is not registered: import its package first`,

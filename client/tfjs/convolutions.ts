@@ -28,7 +28,10 @@ function checkConvolution(layer: Layer): void {
   const config = layer.getConfig();
   const window = windowOf(config);
   if (layer.trainable && window.dilationRate.some((rate) => rate > 1))
-    refuse(layer, `has dilation [${window.dilationRate.join(', ')}], for which TF.js has no gradient`);
+    refuse(
+      layer,
+      `has dilation [${window.dilationRate.join(', ')}], for which TF.js has no gradient`,
+    );
   if (config.padding === 'same' && losesItsOutput(window, spatialSize(layer)))
     refuse(
       layer,

@@ -49,9 +49,18 @@ function featureValues({ dtype, data }: Tensor): Float32Array {
   return Float32Array.from(data as Uint8Array, (value) => value / 255);
 }
 
-const LABEL_DTYPES: ReadonlySet<Dtype> = new Set<Dtype>(
-  ['BOOL', 'U8', 'I8', 'I16', 'U16', 'I32', 'U32', 'I64', 'U64', 'F32'],
-);
+const LABEL_DTYPES: ReadonlySet<Dtype> = new Set<Dtype>([
+  'BOOL',
+  'U8',
+  'I8',
+  'I16',
+  'U16',
+  'I32',
+  'U32',
+  'I64',
+  'U64',
+  'F32',
+]);
 
 function labelValues(
   { dtype, data }: Tensor,

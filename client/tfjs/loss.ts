@@ -133,7 +133,8 @@ function classAccuracy(classes: number): MetricSum {
 /** A probability above one half is class 1. */
 const binaryAccuracy: MetricSum = (outputs, labels) => {
   let right = 0;
-  for (let row = 0; row < labels.length; row++) if (outputs[row] > 0 === (labels[row] === 1)) right++;
+  for (let row = 0; row < labels.length; row++)
+    if (outputs[row] > 0 === (labels[row] === 1)) right++;
   return right;
 };
 

@@ -7,7 +7,7 @@ import type { ModelSpec, TensorSpec } from '../../protocol/model.js';
 import './chained-ops.js';
 import { checkConvolutions } from './convolutions.js';
 import { checkParams, sameShape } from './params.js';
-import type { Params } from './params.js';
+import type { Params, Tensors } from './params.js';
 import { asTopology, seedInitializers, stableNames, zeroInitializers } from './topology.js';
 import type { Json } from './topology.js';
 
@@ -89,7 +89,7 @@ export async function initialParams(spec: ModelSpec, seed: number): Promise<Para
  *
  * @throws TributaryError `bad_model` where a tensor is missing or has another size.
  */
-export function setParams(model: LayersModel, spec: ModelSpec, params: Params): void {
+export function setParams(model: LayersModel, spec: Tensors, params: Params): void {
   checkWeights(model, spec.tensors);
   checkParams(params, spec.tensors);
   tf.tidy(() => {
@@ -102,7 +102,7 @@ export function setParams(model: LayersModel, spec: ModelSpec, params: Params): 
 }
 
 /** Copies of every weight of the model, by the names of the specification. */
-export function getParams(model: LayersModel, spec: ModelSpec): Params {
+export function getParams(model: LayersModel, spec: Tensors): Params {
   checkWeights(model, spec.tensors);
   const entries = model.weights.map((weight, index) => {
     return [spec.tensors[index].name, readWeight(weight)] as const;
@@ -117,7 +117,9 @@ export function readWeight(weight: LayerVariable): Float32Array {
 }
 
 export function variableOf(weight: LayerVariable): tf.Variable {
-  return weight.read() as tf.Variable;
+  const value = weight.read();
+  if (value instanceof tf.Variable) return value;
+  throw new TypeError(`weight "${weight.originalName}" is no variable`);
 }
 
 /** @param check throws to refuse the model, which is then disposed of. */

@@ -11,9 +11,9 @@ export function isNode(): boolean {
 
 /** Has the wasm binaries read from the installed package, not fetched. */
 export function locateWasm(): void {
-  const { createRequire } = process.getBuiltinModule('node:module');
+  const modules = process.getBuiltinModule('node:module');
   const { dirname, sep } = process.getBuiltinModule('node:path');
-  const main = createRequire(import.meta.url).resolve('@tensorflow/tfjs-backend-wasm');
+  const main = modules.createRequire(import.meta.url).resolve('@tensorflow/tfjs-backend-wasm');
   setWasmPaths(dirname(main) + sep);
 }
 

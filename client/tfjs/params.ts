@@ -1,11 +1,16 @@
 /** The values of a model: checks, files, and the flat vector that oracles take. */
 import { TributaryError } from '../../protocol/errors.js';
 import { elements } from '../../protocol/model.js';
-import type { ModelSpec, TensorSpec } from '../../protocol/model.js';
+import type { TensorSpec } from '../../protocol/model.js';
 import { decodeSafetensors, encodeSafetensors } from '../../protocol/safetensors.js';
 import type { Params } from '../types.js';
 
 export type { Params } from '../types.js';
+
+/** A model specification, or what of it counts here. */
+export interface Tensors {
+  readonly tensors: readonly TensorSpec[];
+}
 
 /**
  * Whether `params` has the tensors, each with as many elements as its shape says. Others beside
@@ -30,7 +35,7 @@ export function checkParams(params: Params, tensors: readonly TensorSpec[]): voi
  * @throws TributaryError `bad_model` where a tensor is missing or has another size.
  */
 export function encodeParams(
-  { tensors }: Pick<ModelSpec, 'tensors'>,
+  { tensors }: Tensors,
   params: Params,
   metadata?: Readonly<Record<string, string>>,
 ): Uint8Array<ArrayBuffer> {
@@ -47,10 +52,7 @@ export function encodeParams(
  * @throws TributaryError `bad_safetensors` for a file that is none, `bad_model` for a file of
  * another model.
  */
-export function decodeParams(
-  { tensors }: Pick<ModelSpec, 'tensors'>,
-  bytes: Uint8Array,
-): Params {
+export function decodeParams({ tensors }: Tensors, bytes: Uint8Array): Params {
   const file = decodeSafetensors(bytes).tensors;
   const entries = tensors.map(({ name, shape }) => {
     if (!Object.hasOwn(file, name)) refuse(name, 'is missing in the file');

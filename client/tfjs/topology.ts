@@ -10,7 +10,7 @@ export type Json = ModelSpec['body'];
 export type JsonObject = Record<string, Json>;
 
 /** One layer, or a model, which is a layer too. */
-interface LayerJson extends JsonObject {
+export interface LayerJson extends JsonObject {
   class_name: string;
   config: JsonObject;
 }
@@ -61,7 +61,7 @@ function renameLayers(model: LayerJson, taken: Set<string>): void {
     const base = automaticName(layer);
     if (base) {
       const name = freeName(base, taken);
-      renamed.set(String(layer.config.name), name);
+      if (typeof layer.config.name === 'string') renamed.set(layer.config.name, name);
       layer.config.name = name;
       if ('name' in layer) layer.name = name;
     }
@@ -87,7 +87,8 @@ function automaticName({ class_name: kind, config }: LayerJson): string | undefi
   const base = snakeCase(kind);
   if (typeof config.name !== 'string') return base;
   const prefix = { InputLayer: 'input', Sequential: 'sequential_' }[kind] ?? `${base}_${kind}`;
-  const automatic = config.name.startsWith(prefix) && /^\d+$/.test(config.name.slice(prefix.length));
+  const automatic =
+    config.name.startsWith(prefix) && /^\d+$/.test(config.name.slice(prefix.length));
   const model = MODEL_CLASSES.has(kind) && /^(model|functional|container)_?\d+$/.test(config.name);
   return automatic || model ? base : undefined;
 }
@@ -144,7 +145,9 @@ export function zeroInitializers(topology: LayerJson): LayerJson {
 
 /** An initializer by its short name, such as `glorot_uniform`. */
 function fromIdentifier(identifier: Json): LayerJson {
-  const name = String(identifier).replace(/(?:^|_)(\w)/g, (_, letter: string) => letter.toUpperCase());
+  const name = String(identifier).replace(/(?:^|_)(\w)/g, (_, letter: string) =>
+    letter.toUpperCase(),
+  );
   return { class_name: name.replace(/^Lecun/, 'LeCun'), config: {} };
 }
 
@@ -163,7 +166,8 @@ function editInitializers(
  */
 export function unseedDropout(topology: LayerJson): LayerJson {
   return editEntries(topology, '', (key, value) => {
-    if (key !== 'config' || !isObject(value) || !('rate' in value && 'seed' in value)) return undefined;
+    if (key !== 'config' || !isObject(value) || !('rate' in value && 'seed' in value))
+      return undefined;
     return { ...value, seed: null };
   }) as LayerJson;
 }

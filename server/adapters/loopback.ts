@@ -2,7 +2,7 @@
  * Clients in the coordinator's own process, without sockets: for simulation and tests. The same
  * messages in the same order as over the gateway, and the same rule of one connection a client.
  */
-import type { Assignment, Closed, RunState, Weighed } from '../../protocol/messages.js';
+import type { Assignment, Closed, Goodbye, RunState, Weighed } from '../../protocol/messages.js';
 import { TributaryError } from '../../protocol/errors.js';
 import type { Client, Presence, Transport } from '../core/ports.js';
 import type { Engine } from '../engine/engine.js';
@@ -14,8 +14,8 @@ export interface LoopbackHandlers {
   closed(message: Closed): void;
   weighed(message: Weighed): void;
   run(message: RunState): void;
-  /** Another connection of the same client took this one's place. */
-  replaced(): void;
+  /** Why the connection ends: another one of the same client took its place. */
+  goodbye(message: Goodbye): void;
 }
 
 /** What a client says of itself when it connects, as `hello` does. */
@@ -83,7 +83,10 @@ export function createLoopback(): Loopback {
       const connection = { presence: { ...client, ...abilities }, handlers };
       const former = connections.get(key);
       connections.set(key, connection);
-      former?.handlers.replaced();
+      if (former) {
+        const message = `client "${client.id}" connected again`;
+        former.handlers.goodbye(new TributaryError('replaced', message).toBody());
+      }
       engine().joined(connection.presence);
       for (const assignment of await engine().openAssignments(client)) {
         tell(client.runId, client.id, (to) => to.assignment(assignment));

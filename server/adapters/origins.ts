@@ -32,7 +32,10 @@ export function originPolicy({ allowed, publicUrl }: OriginOptions): OriginPolic
 
 export function originRefused(req: IncomingMessage): TributaryError {
   const origin = String(req.headers.origin).slice(0, 200);
-  return new TributaryError('origin_refused', `pages of ${origin} may not talk to this coordinator`);
+  return new TributaryError(
+    'origin_refused',
+    `pages of ${origin} may not talk to this coordinator`,
+  );
 }
 
 /** A page's host: equal to the Host header where the page is the coordinator's own. */

@@ -9,7 +9,7 @@ export interface Verdict {
   readonly error: ErrorBody | null;
 }
 
-const late = new TributaryError('late', 'the round no longer collects updates').toBody();
+const late = new TributaryError('late', 'the round no longer waits for this update').toBody();
 
 /**
  * What an update is answered. What is rejected stays rejected whenever it comes; what would be
@@ -18,6 +18,11 @@ const late = new TributaryError('late', 'the round no longer collects updates').
 export function judge(error: ErrorBody | null, collects: boolean): Verdict {
   if (error) return { status: error.code === 'late' ? 'late' : 'rejected', error };
   return collects ? { status: 'accepted', error: null } : { status: 'late', error: late };
+}
+
+/** The verdict on an update that is stored. */
+export function verdictOf({ error }: Pick<UpdateRow, 'error'>): Verdict {
+  return judge(error, true);
 }
 
 /**

@@ -41,7 +41,7 @@ describe('exp', () => {
   it('goes through the subnormal numbers to zero, and to infinity', () => {
     const xs = Array.from({ length: 2000 }, (_, i) => -708 - i * 0.02);
     expect(worst(xs.map((x) => [exp(x), Math.exp(x)]))).toBeLessThanOrEqual(1);
-    expect(exp(709.782712893384)).toBe(1.797693134862273157e308);
+    expect(exp(709.782712893384)).toBe(1.7976931348622732e308);
     expect(exp(709.7827128933841)).toBe(Infinity);
     expect(exp(-745.1332191019412)).toBe(0);
     expect(exp(-745.133219101941)).toBe(Number.MIN_VALUE);
@@ -59,7 +59,7 @@ describe('exp', () => {
     [-1, 0.36787944117144233],
     [0.1, 1.1051709180756477],
     [20.5, 799902177.4755054],
-    [-100.25, 2.8972077384261175e-44],
+    [-100.25, 2.897198083210148e-44],
   ])('of %f is the correctly rounded value', (x, expected) => {
     expect(exp(x)).toBe(expected);
   });
@@ -82,7 +82,7 @@ describe('log', () => {
       () => 1 + (random.uniform() - 0.5) * powerOfTwo(-random.below(53)),
     );
     expect(worst(xs.map((x) => [log(x), Math.log(x)]))).toBeLessThanOrEqual(1);
-    expect(log(1 + 2 ** -52)).toBe(2 ** -52);
+    expect(log(1 + 2 ** -52)).toBe(2 ** -52 - 2 ** -105);
   });
 
   it('has the specials of Math.log', () => {
@@ -139,10 +139,10 @@ describe('pow', () => {
 
   // mpmath 1.3, 40 digits, rounded to float64.
   it.each([
-    [1.1, 10.5, 2.720337380350806],
-    [0.999, 12345, 0.000004325020246017127],
-    [7, -0.5, 0.3779644730092272],
-    [5e-324, 0.1, 4.684322346850747e-33],
+    [1.1, 10.5, 2.7203400420274986],
+    [0.999, 12345, 0.000004324661796025634],
+    [7, -0.5, 0.37796447300922725],
+    [5e-324, 0.1, 4.6706622762338734e-33],
   ])('of %f and %f is the correctly rounded value', (x, y, expected) => {
     expect(ulps(pow(x, y), expected)).toBeLessThanOrEqual(1);
   });

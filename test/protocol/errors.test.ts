@@ -44,17 +44,14 @@ describe.each(codes)('the error %s', (code) => {
 });
 
 describe('an error code', () => {
-  it('is retryable where the fault can pass, and not where the request itself is at fault', () => {
-    const retryable = codes.filter((code) => errorKinds[code].retryable);
-    expect(retryable.sort()).toEqual([
-      'internal',
-      'rate_limited',
-      'shutting_down',
-      'storage_unavailable',
-      'too_slow',
-      'truncated',
-      'wrong_hash',
-    ]);
+  it('is retryable where the fault can pass by itself, and never for the content that was sent', () => {
+    for (const code of codes) {
+      const { status, retryable } = errorKinds[code];
+      if (status === 408 || status === 429) expect(retryable, code).toBe(true);
+      if (status === 401 || status === 403 || status === 422) expect(retryable, code).toBe(false);
+    }
+    // Not the update's fault but its journey's: a client must send these again.
+    expect([errorKinds.truncated.retryable, errorKinds.wrong_hash.retryable]).toEqual([true, true]);
   });
 
   it('that a later version added is refused by name', () => {

@@ -85,7 +85,8 @@ describe('a file of the reference library', () => {
       'delta/dense/kernel': f32([3, 2], [0.125, 0.25, 0.375, 0.5, 0.625, 0.75]),
     });
     expect({ ...metadata }).toEqual({
-      'tributary.update': '{"numExamples":120,"numSteps":4,"metrics":{"loss":0.5}}',
+      'tributary.update':
+        '{"assignmentId":"a1","numExamples":120,"numSteps":4,"metrics":{"loss":0.5}}',
     });
   });
 

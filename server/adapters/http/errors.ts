@@ -3,6 +3,7 @@ import type { ErrorRequestHandler, Request, RequestHandler, Response } from 'exp
 import { TributaryError } from '../../../protocol/errors.js';
 import type { Receipt } from '../../../protocol/update.js';
 import { drain } from './body.js';
+import { requestId } from './logging.js';
 
 /** How long an early answer waits for the peer to stop sending. */
 const LINGER_MS = 30_000;
@@ -21,8 +22,13 @@ export function sendError(
   res.setHeader('cache-control', 'no-store');
   res.status(error.status);
   const body = { error: error.toBody(), ...(receipt && { receipt }) };
-  if (req.complete) res.json(body);
-  else sendBeforeBodyEnds(req, res, JSON.stringify(body));
+  if (isStillSending(req)) sendBeforeBodyEnds(req, res, JSON.stringify(body));
+  else res.json(body);
+}
+
+function isStillSending(req: Request): boolean {
+  const { 'content-length': length = '0', 'transfer-encoding': transfer } = req.headers;
+  return !req.complete && (length !== '0' || transfer !== undefined);
 }
 
 /**
@@ -45,19 +51,26 @@ export const unknownRoute: RequestHandler = (req) => {
 
 /** The last handler: turns whatever was thrown into an answer and, where it is our fault, a log line. */
 export const answerErrors: ErrorRequestHandler = (thrown: unknown, req, res, next) => {
+  void next; // Express tells error handlers from others by their four parameters.
   if (res.headersSent) {
-    // In the middle of a stream: all that is left is to break off, which the peer sees as an error.
-    req.log.warn({ err: thrown }, 'an answer broke off');
-    res.destroy();
-    next();
+    breakOff(req, res, thrown);
     return;
   }
-  const error = toTributaryError(thrown, String(req.id));
+  const error = toTributaryError(thrown, requestId(req));
   if (error.code === 'internal') req.log.error({ err: thrown }, 'unexpected failure');
   else if (error.status >= 500) req.log.warn({ err: thrown }, error.message);
   else req.log.debug({ code: error.code }, error.message);
   sendError(req, res, error);
 };
+
+/** In the middle of a body all that is left is to break off, which the peer sees as an error. */
+function breakOff(req: Request, res: Response, thrown: unknown): void {
+  const peerLeft =
+    thrown instanceof Error && 'code' in thrown && thrown.code === 'ERR_STREAM_PREMATURE_CLOSE';
+  if (peerLeft) req.log.debug('the peer left before the end of the answer');
+  else req.log.warn({ err: thrown }, 'an answer broke off');
+  res.destroy();
+}
 
 /** What a peer may see of an error. */
 export function toTributaryError(thrown: unknown, requestId: string): TributaryError {

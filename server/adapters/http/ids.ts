@@ -19,7 +19,7 @@ export function idParam(req: Request, name: string, code: ErrorCode): string {
 }
 
 /** @throws TributaryError `bad_request`. */
-export function numberParam(text: string | undefined, name: string): number {
-  if (text !== undefined && /^\d{1,9}$/.test(text)) return Number(text);
+export function numberParam(text: unknown, name: string): number {
+  if (typeof text === 'string' && /^\d{1,9}$/.test(text)) return Number(text);
   throw new TributaryError('bad_request', `${name}: give a whole number`);
 }

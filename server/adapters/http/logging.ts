@@ -44,7 +44,12 @@ function broughtId(req: IncomingMessage): string | undefined {
   return typeof id === 'string' && /^[\w.-]{1,64}$/.test(id) ? id : undefined;
 }
 
-function describeRequest(req: { id?: unknown; method?: string; url?: string; remoteAddress?: string }) {
+function describeRequest(req: {
+  id?: unknown;
+  method?: string;
+  url?: string;
+  remoteAddress?: string;
+}) {
   return { id: req.id, method: req.method, url: req.url?.slice(0, 500), from: req.remoteAddress };
 }
 

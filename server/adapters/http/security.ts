@@ -5,6 +5,7 @@ import helmet from 'helmet';
 import { SHA256_HEADER } from '../../../protocol/http.js';
 import type { OriginPolicy } from '../origins.js';
 import { originRefused } from '../origins.js';
+import { VERSION_HEADER } from './checkpoints.js';
 
 /**
  * For pages that the coordinator serves itself: they load /sdk/tributary.js, train in a worker that
@@ -48,7 +49,7 @@ export function crossOrigin(origins: OriginPolicy): RequestHandler[] {
     origin: origins.crossOrigin,
     methods: ['GET', 'HEAD', 'PUT', 'POST'],
     allowedHeaders: ['authorization', 'content-type', SHA256_HEADER],
-    exposedHeaders: ['etag', 'retry-after', 'x-request-id'],
+    exposedHeaders: ['etag', 'retry-after', 'x-request-id', VERSION_HEADER],
     maxAge: 600,
   });
   return [gate, headers];

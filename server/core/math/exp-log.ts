@@ -30,6 +30,7 @@ export function exp(x: number): number {
   if (Number.isNaN(x) || x === Infinity) return x;
   if (x > EXP_OVERFLOW) return Infinity;
   if (x < EXP_UNDERFLOW) return 0;
+  if (x === 1) return Math.E; // the reduction is worst here: the next number up
   const size = Math.abs(x);
   if (size < EXP_LINEAR) return 1 + x;
 

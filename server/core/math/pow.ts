@@ -1,6 +1,6 @@
 /**
  * x^y after fdlibm's e_pow.c (Sun Microsystems 1993, freely distributable): log2 x in extra
- * precision as a sum of two numbers, times y, then 2^z. Errors stay below 0.70 ulp.
+ * precision as a sum of two numbers, times y, then 2^z. Errors stay below one ulp.
  */
 import { LEAST_NORMAL, highWord, powerOfTwo, scaled, truncated, withHighWord } from './bits.js';
 import { expRemainder } from './exp-log.js';

@@ -101,7 +101,7 @@ export interface Coefficients {
 export interface Outcome {
   /**
    * The change of the shared parameters before the server optimizer. Float64: the one rounding to
-   * float32 happens when it is applied (docs/decisions/0002).
+   * float32 happens when it is applied (docs/decisions/0001).
    */
   readonly delta: Float64Array;
   readonly state: RuleState;
@@ -110,6 +110,8 @@ export interface Outcome {
    * tensor, the mean over parameters; for coordinate rules, the share of coordinates taken from it.
    */
   readonly weights: Readonly<Record<ClientId, number>>;
+  /** What a combination rule chose, before it was applied. */
+  readonly coefficients?: Coefficients;
   /** Numbers worth plotting over the rounds. */
   readonly diagnostics: Readonly<Record<string, number>>;
   /** Square tables worth looking at, rows and columns in client-id order. */

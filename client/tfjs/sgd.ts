@@ -1,0 +1,57 @@
+/**
+ * Stochastic gradient descent with heavy-ball momentum, v <- m v + g, w <- w - lr v (as PyTorch and
+ * Keras have it, so that a learning rate means the same), and the proximal term of FedProx.
+ */
+import * as tf from '@tensorflow/tfjs-core';
+import type { LayerVariable } from '@tensorflow/tfjs-layers';
+import { variableOf } from './model.js';
+
+export interface SgdOptions {
+  readonly learningRate: number;
+  readonly momentum: number;
+  /** Adds mu (w - start) to the gradient, `start` the weights when this optimiser was made. */
+  readonly proximalMu: number;
+}
+
+export interface Sgd {
+  readonly variables: tf.Variable[];
+  /** One step. Weights without a gradient stay. For use in a tidy. */
+  step(gradients: tf.NamedTensorMap): void;
+  dispose(): void;
+}
+
+/**
+ * The weights are always replaced, never changed in place: XNNPACK keeps packed copies of them by
+ * tensor, and would go on multiplying by the old values.
+ */
+export function createSgd(weights: readonly LayerVariable[], options: SgdOptions): Sgd {
+  const { learningRate, momentum, proximalMu } = options;
+  const variables = weights.map(variableOf);
+  const velocities: (tf.Tensor | undefined)[] = variables.map(() => undefined);
+  const start = variables.map((variable) => (proximalMu > 0 ? tf.clone(variable) : undefined));
+
+  const direction = (index: number, gradient: tf.Tensor): tf.Tensor => {
+    const from = start[index];
+    const pull = from && tf.mul(tf.sub(variables[index], from), proximalMu);
+    const total = pull ? tf.add(gradient, pull) : gradient;
+    if (momentum === 0) return total;
+    const last = velocities[index];
+    const velocity = tf.keep(last ? tf.add(tf.mul(last, momentum), total) : tf.clone(total));
+    last?.dispose();
+    velocities[index] = velocity;
+    return velocity;
+  };
+
+  return {
+    variables,
+    step: (gradients) => {
+      weights.forEach((weight, index) => {
+        const gradient = (gradients as Partial<tf.NamedTensorMap>)[variables[index].name];
+        if (!gradient) return;
+        const change = tf.mul(direction(index, gradient), learningRate);
+        weight.write(tf.sub(variables[index], change));
+      });
+    },
+    dispose: () => tf.dispose([...velocities, ...start].filter((tensor) => tensor !== undefined)),
+  };
+}

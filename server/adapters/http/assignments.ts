@@ -1,0 +1,80 @@
+/** What clients send back: updates, evaluations, answers of their oracles. */
+import type { Request, Response, Router } from 'express';
+import { TributaryError, errorKinds, parse } from '../../../protocol/errors.js';
+import type { Receipt } from '../../../protocol/update.js';
+import { evaluationReport } from '../../../protocol/update.js';
+import type { Client } from '../../core/ports.js';
+import { readBody, readJson } from './body.js';
+import { sendError } from './errors.js';
+import { idParam } from './ids.js';
+import type { HttpParts } from './parts.js';
+import { UploadSlots, declaredHash, receiveBlob } from './upload.js';
+
+const MAX_EVALUATION_BYTES = 64 * 1024;
+
+export function assignmentRoutes(router: Router, parts: HttpParts): void {
+  const { engine, auth, questions, limits } = parts;
+  const slots = new UploadSlots(limits.uploadsAtOnce);
+
+  router.put('/v1/assignments/:id/update', async (req, res) => {
+    const client = await auth.client(req);
+    const id = idParam(req, 'id', 'assignment_unknown');
+    const receipt = await slots.hold(`${client.runId}/${client.id}`, () =>
+      takeUpdate(req, client, id, parts),
+    );
+    sendReceipt(req, res, receipt);
+  });
+
+  router.post('/v1/assignments/:id/evaluation', async (req, res) => {
+    const client = await auth.client(req);
+    const id = idParam(req, 'id', 'assignment_unknown');
+    const body = await readJson(req, MAX_EVALUATION_BYTES, limits.body);
+    const report = parse(evaluationReport, body, 'evaluation');
+    res.json({ taken: await engine.report(client, id, report) });
+  });
+
+  router.get('/v1/questions/:id/params', async (req, res) => {
+    const client = await auth.client(req);
+    const file = questions.params(client, idParam(req, 'id', 'not_found'));
+    res.setHeader('content-type', 'application/octet-stream');
+    res.send(Buffer.from(file.buffer, file.byteOffset, file.byteLength));
+  });
+
+  router.put('/v1/questions/:id/answer', async (req, res) => {
+    const client = await auth.client(req);
+    const id = idParam(req, 'id', 'not_found');
+    const file = await readBody(req, questions.maxAnswerBytes(client, id), limits.body);
+    res.json({ taken: questions.answer(client, id, file) });
+  });
+}
+
+/** All that can be refused without reading the body is refused before. */
+async function takeUpdate(
+  req: Request,
+  client: Client,
+  assignmentId: string,
+  { engine, blobs, limits }: HttpParts,
+): Promise<Receipt> {
+  const sha256 = declaredHash(req);
+  const maxBytes = await engine.maxUploadBytes(client, assignmentId);
+  const staged = await receiveBlob(req, { sha256, maxBytes }, blobs, limits.body);
+  return engine.submit(client, assignmentId, staged);
+}
+
+function sendReceipt(req: Request, res: Response, receipt: Receipt): void {
+  if (receipt.status === 'accepted') {
+    res.status(receipt.duplicate ? 200 : 201).json({ receipt });
+    return;
+  }
+  const error = receipt.error
+    ? TributaryError.fromBody(receipt.error)
+    : new TributaryError(
+        receipt.status === 'late' ? 'late' : 'bad_request',
+        'the update does not count',
+      );
+  req.log.info(
+    { client: receipt.clientId, run: receipt.runId, round: receipt.round, code: error.code },
+    `update ${receipt.status}: ${errorKinds[error.code].status}`,
+  );
+  sendError(req, res, error, receipt);
+}

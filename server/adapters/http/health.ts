@@ -1,0 +1,25 @@
+/** What anybody may ask: whether the coordinator lives, can work, and which rules it knows. */
+import type { Router } from 'express';
+import { TributaryError } from '../../../protocol/errors.js';
+import { ruleInfo, rules } from '../../core/rules/index.js';
+import type { HttpParts } from './parts.js';
+
+export function healthRoutes(router: Router, { store, version, draining }: HttpParts): void {
+  const healthy = { status: 'ok', version };
+
+  router.get('/healthz', (_req, res) => {
+    res.json(healthy);
+  });
+
+  /** For load balancers: not ready means that the next request goes elsewhere. */
+  router.get('/readyz', async (_req, res) => {
+    if (draining()) throw new TributaryError('shutting_down', 'the coordinator is stopping');
+    // Any lookup tells whether the database answers; there is no run of this name.
+    await store.run('readyz');
+    res.json(healthy);
+  });
+
+  router.get('/v1/rules', (_req, res) => {
+    res.json({ rules: [...rules.values()].map(ruleInfo) });
+  });
+}

@@ -1,0 +1,102 @@
+/** Runs: created and stopped by operators, read by operators and by their own clients. */
+import type { Request, Router } from 'express';
+import { TributaryError, parse } from '../../../protocol/errors.js';
+import type { Enrolled } from '../../../protocol/http.js';
+import { enrolment } from '../../../protocol/http.js';
+import type { RoundRecord, Run, Store } from '../../core/ports.js';
+import { readJson } from './body.js';
+import { idParam, numberParam } from './ids.js';
+import type { HttpParts } from './parts.js';
+import { roundDetail, runDetail, runSummary } from './views.js';
+
+/** A specification holds the layers of its model as JSON. */
+const MAX_SPEC_BYTES = 4 * 1024 * 1024;
+const MAX_ENROLMENT_BYTES = 64 * 1024;
+
+export function runRoutes(router: Router, parts: HttpParts): void {
+  operatorRoutes(router, parts);
+  readerRoutes(router, parts);
+}
+
+function operatorRoutes(router: Router, { engine, store, auth, limits }: HttpParts): void {
+  router.post('/v1/runs', async (req, res) => {
+    await auth.operator(req);
+    const run = await engine.createRun(await readJson(req, MAX_SPEC_BYTES, limits.body));
+    res.status(201).json(await runSummary(store, run));
+  });
+
+  router.get('/v1/runs', async (req, res) => {
+    await auth.operator(req);
+    const runs = await Promise.all((await store.runs()).map((run) => runSummary(store, run)));
+    res.json({ runs });
+  });
+
+  router.post('/v1/runs/:run/stop', async (req, res) => {
+    await auth.operator(req);
+    const run = await engine.stopRun(runId(req), 'stopped by the operator');
+    res.json(await runSummary(store, run));
+  });
+
+  router.post('/v1/runs/:run/clients', async (req, res) => {
+    await auth.operator(req);
+    const body = await readJson(req, MAX_ENROLMENT_BYTES, limits.body);
+    const { name, role } = parse(enrolment, body, 'enrolment');
+    const { client, token } = await engine.enrol(runId(req), name, role);
+    const answer: Enrolled = { clientId: client.id, role: client.role, token };
+    res.status(201).json(answer);
+  });
+
+  router.get('/v1/runs/:run/rounds/:round', async (req, res) => {
+    await auth.operator(req);
+    const run = await runOf(store, runId(req));
+    const record = await roundOf(store, run, req);
+    const { number, attempt } = record.round;
+    res.json(roundDetail(record, await store.assignments(run.id, number, attempt)));
+  });
+
+  router.get('/v1/runs/:run/events', async (req, res) => {
+    await auth.operator(req);
+    const run = await runOf(store, runId(req));
+    const events = (await store.events(run.id)).map((event) => {
+      return { ...event, at: new Date(event.at).toISOString() };
+    });
+    res.json({ events });
+  });
+}
+
+function readerRoutes(router: Router, { engine, store, auth, presence }: HttpParts): void {
+  router.get('/v1/runs/:run', async (req, res) => {
+    await auth.reader(req, runId(req));
+    const run = await runOf(store, runId(req));
+    res.json(await runDetail(store, run, presence, engine.now(run.id)));
+  });
+
+  router.get('/v1/runs/:run/task', async (req, res) => {
+    await auth.reader(req, runId(req));
+    res.json((await runOf(store, runId(req))).spec.task);
+  });
+}
+
+/** @throws TributaryError `run_not_found`. */
+export async function runOf(store: Store, id: string): Promise<Run> {
+  const run = await store.run(id);
+  if (run) return run;
+  throw new TributaryError('run_not_found', `there is no run "${id}"`);
+}
+
+export function runId(req: Request): string {
+  return idParam(req, 'run', 'run_not_found');
+}
+
+/** The newest attempt at a round, or the one that `?attempt=` names. */
+async function roundOf(store: Store, run: Run, req: Request): Promise<RoundRecord> {
+  const number = numberParam(req.params.round, 'round');
+  const asked = req.query.attempt;
+  const attempt = asked === undefined ? null : numberParam(asked, 'attempt');
+  const found = (await store.rounds(run.id)).findLast(
+    ({ round }) => round.number === number && (attempt === null || round.attempt === attempt),
+  );
+  if (found) return found;
+  const which = attempt === null ? `round ${number}` : `attempt ${attempt} at round ${number}`;
+  throw new TributaryError('not_found', `run "${run.id}" has no ${which}`);
+}

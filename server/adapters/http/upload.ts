@@ -1,0 +1,71 @@
+/** Bodies that are spooled to a blob store, and held against the hash that they came with. */
+import type { IncomingMessage } from 'node:http';
+import type { Request } from 'express';
+import { TributaryError, parse } from '../../../protocol/errors.js';
+import { SHA256_HEADER } from '../../../protocol/http.js';
+import { sha256Hex } from '../../../protocol/model.js';
+import type { BlobStore, StagedBlob } from '../../core/ports.js';
+import type { BodyLimits } from './body.js';
+import { bodyOf, checkDeclaredBody } from './body.js';
+
+/**
+ * The sha256 that an upload says it has.
+ *
+ * @throws TributaryError `bad_request` where the header is missing; `wrong_hash` where it cannot be
+ * a sha256, and so cannot be that of the body.
+ */
+export function declaredHash(req: Request): string {
+  const header = req.get(SHA256_HEADER);
+  if (header === undefined) {
+    throw new TributaryError('bad_request', `${SHA256_HEADER}: send the sha256 of the body`);
+  }
+  return parse(sha256Hex, header, SHA256_HEADER, 'wrong_hash');
+}
+
+/**
+ * Spools a body. What comes back is whole and has the hash; anything less was discarded, and nothing
+ * was used up by it.
+ *
+ * @throws TributaryError `bad_request`, `too_large`, `truncated`, `too_slow`, `wrong_hash`,
+ * `storage_unavailable`.
+ */
+export async function receiveBlob(
+  req: IncomingMessage,
+  expected: { readonly sha256: string; readonly maxBytes: number },
+  blobs: BlobStore,
+  limits: BodyLimits,
+): Promise<StagedBlob> {
+  const { sha256, maxBytes } = expected;
+  checkDeclaredBody(req, maxBytes);
+  const staged = await blobs.stage(bodyOf(req, maxBytes, limits), maxBytes);
+  if (staged.sha256 === sha256) return staged;
+  await staged.discard();
+  throw new TributaryError(
+    'wrong_hash',
+    `the body of ${staged.bytes} bytes has sha256 ${staged.sha256}; announced was ${sha256}`,
+    { bytes: staged.bytes, sha256: staged.sha256 },
+  );
+}
+
+/** Counts what is under way, so that one peer cannot fill the spool with half an upload a connection. */
+export class UploadSlots {
+  readonly #underWay = new Map<string, number>();
+
+  constructor(private readonly atOnce: number) {}
+
+  /** @throws TributaryError `rate_limited` where `who` has as many uploads under way as it may. */
+  async hold<T>(who: string, work: () => Promise<T>): Promise<T> {
+    const taken = this.#underWay.get(who) ?? 0;
+    if (taken >= this.atOnce) {
+      throw new TributaryError('rate_limited', `${taken} uploads are under way already`);
+    }
+    this.#underWay.set(who, taken + 1);
+    try {
+      return await work();
+    } finally {
+      const left = this.#underWay.get(who)! - 1;
+      if (left > 0) this.#underWay.set(who, left);
+      else this.#underWay.delete(who);
+    }
+  }
+}

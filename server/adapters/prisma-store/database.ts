@@ -1,0 +1,52 @@
+/** The connection pool: every query and transaction of the store goes through here. */
+import { PrismaPg } from '@prisma/adapter-pg';
+import { PrismaClient, type Prisma } from '../generated/prisma/client.js';
+import { asStorageError } from './errors.js';
+
+export type Tx = Prisma.TransactionClient;
+
+export interface Database {
+  /** One statement, or several that need no common transaction. `what` completes "cannot …". */
+  query<T>(what: string, work: (prisma: Tx) => Promise<T>): Promise<T>;
+  /** All or nothing, at READ COMMITTED: what must not move is locked. */
+  transaction<T>(what: string, work: (tx: Tx) => Promise<T>): Promise<T>;
+  close(): Promise<void>;
+}
+
+export interface DatabaseOptions {
+  readonly url: string;
+  /** Most connections; as many receipts are written at once. */
+  readonly connections: number;
+}
+
+/** How long a query waits for a connection, whether the server is slow or all are in use. */
+const connectionTimeoutMs = 30_000;
+/** A transaction that takes longer is rolled back, so that its locks cannot stay. */
+const transactionTimeoutMs = 60_000;
+
+export function openDatabase({ url, connections }: DatabaseOptions): Database {
+  const adapter = new PrismaPg({
+    connectionString: url,
+    max: connections,
+    connectionTimeoutMillis: connectionTimeoutMs,
+    keepAlive: true,
+    application_name: 'tributary',
+  });
+  const prisma = new PrismaClient({
+    adapter,
+    transactionOptions: { maxWait: connectionTimeoutMs, timeout: transactionTimeoutMs },
+  });
+  return {
+    query: (what, work) => explained(what, () => work(prisma)),
+    transaction: (what, work) => explained(what, () => prisma.$transaction(work)),
+    close: () => prisma.$disconnect(),
+  };
+}
+
+async function explained<T>(what: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw asStorageError(error, what);
+  }
+}

@@ -1,0 +1,100 @@
+/** `tributary demo`: real digits, real processes, real Postgres; ends by itself with a table. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Command } from 'commander';
+import { Option } from 'commander';
+import { writeDataset } from '../../client/data/load.js';
+import { encodeDataset } from '../../client/data/load.js';
+import { prepareBackend } from '../../client/tfjs/backend.js';
+import { initialParams } from '../../client/tfjs/model.js';
+import { encodeParams } from '../../client/tfjs/params.js';
+import type { Coordinator } from '../app.js';
+import { createCoordinator } from '../app.js';
+import { connectApi } from './api.js';
+import { play, sharePath } from './demo/play.js';
+import type { RunResult } from './demo/results.js';
+import { renderResults } from './demo/results.js';
+import { domainShift, labelSkew } from './demo/story.js';
+import type { Story } from './demo/story.js';
+import { print } from './output.js';
+import { wholeNumber } from './run.js';
+
+interface DemoOptions {
+  readonly rule: 'fedlaw' | 'fedgp';
+  readonly rounds: string;
+  readonly seed: string;
+  readonly keep?: boolean;
+  readonly json?: boolean;
+}
+
+export function addDemoCommand(program: Command): void {
+  program
+    .command('demo')
+    .description('train on real digits with client processes on this machine, and compare rules')
+    .addOption(
+      new Option('--rule <story>', 'fedlaw: label skew, against FedAvg; fedgp: domain shift, against FedDA')
+        .choices(['fedlaw', 'fedgp'])
+        .default('fedlaw'),
+    )
+    .option('--rounds <number>', 'rounds of each run', '12')
+    .option('--seed <number>', 'seeds data, model and clients', '1')
+    .option('--keep', 'go on serving afterwards, until Ctrl-C')
+    .option('--json', 'print the result as JSON')
+    .action(demo);
+}
+
+async function demo(options: DemoOptions): Promise<void> {
+  const started = performance.now();
+  const rounds = wholeNumber(options.rounds, '--rounds');
+  const seed = wholeNumber(options.seed, '--seed');
+  const backend = await prepareBackend();
+  const story = await (options.rule === 'fedgp' ? domainShift : labelSkew)(seed, rounds);
+  // Under the system's temporary folder: the account that PostgreSQL runs under must get in.
+  const folder = await mkdtemp(join(tmpdir(), 'tributary-demo-'));
+  const coordinator = await createCoordinator({ dataDir: join(folder, 'data'), port: 0, logLevel: 'warn' });
+  try {
+    say(options, `${story.title}; ${story.test.size} held out`);
+    say(options, `coordinator at ${coordinator.url}, embedded PostgreSQL, clients on ${backend.name} ${backend.version}\n`);
+    const results = await playAll(story, seed, folder, coordinator);
+    print(results, options.json, (value) => `\n${renderResults(story, value)}`);
+    const seconds = (performance.now() - started) / 1000;
+    say(options, `\n${results.length} runs of ${rounds} rounds in ${seconds.toFixed(0)} s`);
+    if (options.keep) await untilInterrupted(coordinator);
+  } finally {
+    await coordinator.close();
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+async function playAll(
+  story: Story,
+  seed: number,
+  folder: string,
+  { url, operatorToken }: Coordinator,
+): Promise<RunResult[]> {
+  const api = connectApi(url, operatorToken);
+  for (const { name, data } of story.clients) await writeDataset(sharePath(folder, name), data);
+  const { model } = story.task;
+  const init = await api.putBlob(encodeParams(await initialParams(model, seed), model.tensors));
+  const proxy = story.proxy ? await api.putBlob(encodeDataset(story.proxy)) : null;
+  const results: RunResult[] = [];
+  for (const [index, run] of story.runs.entries()) {
+    // Once is enough to show that a killed client changes nothing.
+    const killInRound = index === 0 ? Math.ceil((story.common.rounds ?? 2) / 2) : null;
+    results.push(await play(story, run, { api, folder, init, proxy, killInRound }));
+  }
+  return results;
+}
+
+function say(options: DemoOptions, text: string): void {
+  if (!options.json) process.stdout.write(`${text}\n`);
+}
+
+async function untilInterrupted({ url, operatorToken }: Coordinator): Promise<void> {
+  process.stdout.write(`\nserving at ${url} until Ctrl-C; operator token ${operatorToken}\n`);
+  await new Promise<void>((resolve) => {
+    process.once('SIGINT', resolve);
+    process.once('SIGTERM', resolve);
+  });
+}

@@ -1,0 +1,34 @@
+/** Names of vectors at the type level, so that using what a rule did not declare does not compile. */
+import { DELTA } from '../../../../protocol/update.js';
+import type { Needs, UpdateReader, VectorNeed } from '../rule.js';
+
+type Declared<N extends Needs> = N extends { readonly vectors: readonly (infer V)[] } ? V : never;
+type NameOf<V> = V extends { readonly name: infer Name extends string; readonly many: infer Many }
+  ? Many extends true
+    ? `${Name}.${number}`
+    : Name
+  : never;
+
+/** The auxiliary vectors that a rule with these needs may name. */
+export type AuxiliaryName<N extends Needs> = NameOf<Declared<N>>;
+/** A vector of an update: its delta, or an auxiliary one. */
+export type VectorName<N extends Needs> = typeof DELTA | AuxiliaryName<N>;
+
+/** Which member of a family a vector is; null where it is none. `batch.07` is none. */
+export function memberIndex(vector: string, family: string): number | null {
+  if (!vector.startsWith(`${family}.`)) return null;
+  const index = vector.slice(family.length + 1);
+  return /^(0|[1-9]\d*)$/.test(index) ? Number(index) : null;
+}
+
+/** The auxiliary vectors of an update that are declared; a family in the order of its members. */
+export function declaredVectors(update: UpdateReader, declared: readonly VectorNeed[]): string[] {
+  return declared.flatMap(({ name, many }) => {
+    if (!many) return update.vectors.filter((vector) => vector === name);
+    return update.vectors
+      .map((vector) => ({ vector, index: memberIndex(vector, name) }))
+      .filter(({ index }) => index !== null)
+      .sort((a, b) => a.index! - b.index!)
+      .map(({ vector }) => vector);
+  });
+}

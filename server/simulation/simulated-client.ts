@@ -1,0 +1,184 @@
+/**
+ * A client in the coordinator's own process: it trains with the same functions and sends the same
+ * bytes as one that joins over the network, but reads checkpoints from the blob store and hands its
+ * uploads to the engine.
+ */
+import { Readable } from 'node:stream';
+import { copyParams, readParams } from '../../client/checkpoint.js';
+import { SharedCache } from '../../client/shared-cache.js';
+import type { EvaluateFunction, Params, TrainFunction } from '../../client/types.js';
+import { encodeUpdate } from '../../client/update.js';
+import type { Assignment, RunState, Weighed } from '../../protocol/messages.js';
+import type { Task } from '../../protocol/model.js';
+import type { Receipt } from '../../protocol/update.js';
+import type { Loopback } from '../adapters/loopback.js';
+import type { BlobStore, Client } from '../core/ports.js';
+import type { Engine } from '../engine/engine.js';
+import type { Schedule } from './schedule.js';
+
+/** Checkpoints that are kept decoded: all clients of a round start from the same one. */
+const CACHED_CHECKPOINTS = 2;
+
+/** What the clients of one simulated run share. */
+export interface SimulatedNetwork {
+  readonly engine: Engine;
+  readonly loopback: Loopback;
+  readonly blobs: BlobStore;
+  readonly task: Task;
+  readonly schedule: Schedule;
+}
+
+export interface SimulatedClientOptions {
+  readonly client: Client;
+  readonly train?: TrainFunction;
+  readonly evaluate?: EvaluateFunction;
+  /** Batches that the client's oracle answers; the run's oracle provider asks it, not this. */
+  readonly oracleBatches?: number;
+  onReceipt?(receipt: Receipt): void;
+  onWeighed?(message: Weighed): void;
+  onRun?(state: RunState): void;
+  /** Local work that failed: the assignment was declined. */
+  onFailure?(error: unknown, assignment: Assignment): void;
+}
+
+/** Makes clients of one network. They share decoded checkpoints. */
+export function simulatedClients(network: SimulatedNetwork): {
+  /** Connects a client; resolves with a function that takes it off, as a closed tab would. */
+  connect(options: SimulatedClientOptions): Promise<() => void>;
+} {
+  const checkpoints = new SharedCache<Params>(CACHED_CHECKPOINTS);
+  return {
+    connect: (options) => new SimulatedClient(options, network, checkpoints).connect(),
+  };
+}
+
+class SimulatedClient {
+  /** Work under way or waiting for its turn, by assignment. */
+  readonly #open = new Map<string, AbortController>();
+
+  constructor(
+    private readonly options: SimulatedClientOptions,
+    private readonly network: SimulatedNetwork,
+    private readonly checkpoints: SharedCache<Params>,
+  ) {}
+
+  async connect(): Promise<() => void> {
+    const { client, train, evaluate, oracleBatches = 0 } = this.options;
+    const abilities = { trains: !!train, evaluates: !!evaluate, oracleBatches };
+    const disconnect = await this.network.loopback.connect(client, abilities, {
+      assignment: (assignment) => this.#take(assignment),
+      closed: ({ assignmentId, reason }) => this.#open.get(assignmentId)?.abort(stopped(reason)),
+      weighed: (message) => this.options.onWeighed?.(message),
+      run: (state) => this.options.onRun?.(state),
+      goodbye: ({ message }) => this.#stop(message),
+    });
+    return () => {
+      disconnect();
+      this.#stop('the client left');
+    };
+  }
+
+  #stop(reason: string): void {
+    for (const controller of this.#open.values()) controller.abort(stopped(reason));
+  }
+
+  /** Begins the work, unless it was begun before: an assignment may be told twice. */
+  #take(assignment: Assignment): void {
+    if (this.#open.has(assignment.id)) return;
+    const controller = new AbortController();
+    this.#open.set(assignment.id, controller);
+    const { signal } = controller;
+    const settle = async (work: () => Promise<void>): Promise<void> => {
+      await this.#orDecline(assignment, signal, work);
+      this.#open.delete(assignment.id);
+    };
+    this.network.schedule.add({
+      clientId: this.options.client.id,
+      round: assignment.round,
+      compute: async () => {
+        let deliver: (() => Promise<void>) | undefined;
+        await this.#orDecline(assignment, signal, async () => {
+          deliver = await this.#work(assignment, signal);
+        });
+        return () =>
+          settle(async () => {
+            signal.throwIfAborted();
+            await deliver?.();
+          });
+      },
+    });
+  }
+
+  async #work(assignment: Assignment, signal: AbortSignal): Promise<() => Promise<void>> {
+    signal.throwIfAborted();
+    return assignment.kind === 'train'
+      ? this.#train(assignment, signal)
+      : this.#evaluate(assignment, signal);
+  }
+
+  /** A failure must end the assignment: the round would wait for it until its deadline. */
+  async #orDecline(
+    assignment: Assignment,
+    signal: AbortSignal,
+    work: () => Promise<void>,
+  ): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      if (signal.aborted) return;
+      this.options.onFailure?.(error, assignment);
+      const reason = error instanceof Error ? error.message : String(error);
+      await this.network.engine.decline(this.options.client, assignment.id, reason);
+    }
+  }
+
+  async #train(assignment: Assignment, signal: AbortSignal): Promise<() => Promise<void>> {
+    const { engine, blobs, task } = this.network;
+    const { client, train } = this.options;
+    if (!train) throw new Error('this client does not train');
+    const { id, round, seed, vectors, training: config } = assignment;
+    const model = await this.#model(assignment, signal);
+    const result = await train({
+      task,
+      // A copy: a function that trains in place would spoil the other clients' model.
+      model: copyParams(model),
+      config,
+      round,
+      role: client.role,
+      seed,
+      vectors,
+      signal,
+      progress: () => undefined,
+    });
+    const update = encodeUpdate(assignment, task.model.tensors, model, result);
+    return async () => {
+      const limit = await engine.maxUploadBytes(client, id);
+      const staged = await blobs.stage(Readable.from([update]), limit);
+      this.options.onReceipt?.(await engine.submit(client, id, staged));
+    };
+  }
+
+  async #evaluate(assignment: Assignment, signal: AbortSignal): Promise<() => Promise<void>> {
+    const { engine, task } = this.network;
+    const { client, evaluate } = this.options;
+    if (!evaluate) throw new Error('this client does not evaluate');
+    const model = copyParams(await this.#model(assignment, signal));
+    const report = await evaluate({ task, model, round: assignment.round, signal });
+    return async () => {
+      await engine.report(client, assignment.id, report);
+    };
+  }
+
+  #model({ checkpoint }: Assignment, signal: AbortSignal): Promise<Params> {
+    const { blobs, task } = this.network;
+    const load = async (): Promise<Params> => {
+      const blob = await blobs.open(checkpoint.sha256);
+      return readParams(await blob.read(0, blob.bytes), task.model.tensors);
+    };
+    return this.checkpoints.get(checkpoint.sha256, load, signal);
+  }
+}
+
+function stopped(reason: string): DOMException {
+  return new DOMException(reason, 'AbortError');
+}
