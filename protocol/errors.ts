@@ -4,6 +4,7 @@
  * acknowledgements, receipts and the documentation all read it.
  */
 import { z } from 'zod';
+import { clip, printable } from './text.js';
 
 interface ErrorKind {
   readonly status: number;
@@ -167,6 +168,8 @@ export const errorBody = z.object({
 });
 export type ErrorBody = z.infer<typeof errorBody>;
 
+const MAX_MESSAGE = 1000;
+
 /** An error with a code from the table above. The only kind that is shown to a peer. */
 export class TributaryError extends Error {
   override readonly name = 'TributaryError';
@@ -177,7 +180,8 @@ export class TributaryError extends Error {
     readonly details?: ErrorBody['details'],
     options?: ErrorOptions,
   ) {
-    super(message, options);
+    // A message may repeat a peer's words: they must not break a terminal, a log or a database.
+    super(clip(printable(message), MAX_MESSAGE), options);
   }
 
   get status(): number {
@@ -213,6 +217,6 @@ export function parse<T>(
   const result = schema.safeParse(value);
   if (result.success) return result.data;
   const issue = result.error.issues[0];
-  const path = issue.path.map(String).join('.');
+  const path = clip(printable(issue.path.map(String).join('.')));
   throw new TributaryError(code, `${what}${path ? `: ${path}` : ''}: ${issue.message}`, { path });
 }

@@ -1,6 +1,6 @@
 /** The training worker: TF.js on wasm, off the page's thread, so that the page never freezes. */
 import { TributaryError } from '../../protocol/errors.js';
-import { prepareBackend } from '../tfjs/backend.js';
+import { prepareBrowserBackend } from '../tfjs/browser-backend.js';
 import { tfjsEvaluator, tfjsTrainer } from '../tfjs/trainer.js';
 import type { EvaluateFunction, TrainFunction } from '../types.js';
 import type { FromWorker, ToWorker, WorkerFailure } from './worker-messages.js';
@@ -20,7 +20,7 @@ function failureOf(error: unknown): WorkerFailure {
 }
 
 async function prepare(message: Extract<ToWorker, { type: 'data' }>): Promise<void> {
-  const backend = await prepareBackend('wasm');
+  const backend = await prepareBrowserBackend();
   if (message.train) train = tfjsTrainer({ data: message.train });
   if (message.evaluate) evaluate = tfjsEvaluator({ data: message.evaluate });
   send({ type: 'ready', backend: backend.name });

@@ -71,21 +71,22 @@ function isSystemError(error: unknown): error is NodeJS.ErrnoException {
   return error instanceof Error && 'syscall' in error;
 }
 
-/**
- * Writes a dataset as safetensors that {@link loadDataset} reads back bit by bit: `x` as U8 where
- * every feature is one of 0/255 … 255/255 (images: a quarter of the bytes), else as F32; `y` as I32
- * or F32.
- *
- * @throws TributaryError `bad_request` where there are no examples; what the file system throws.
- */
+/** Writes {@link encodeDataset}'s bytes. @throws what the file system throws. */
 export async function writeDataset(path: string, dataset: Dataset): Promise<void> {
-  const { features, labels, size } = dataset;
-  if (size === 0) refuse(path, 'there are no examples to write');
+  if (dataset.size === 0) refuse(path, 'there are no examples to write');
+  await writeFile(path, encodeDataset(dataset));
+}
+
+/**
+ * A dataset as safetensors that {@link loadDataset} reads back bit by bit: `x` as U8 where every
+ * feature is one of 0/255 … 255/255 (images: a quarter of the bytes), else as F32; `y` as I32 or F32.
+ */
+export function encodeDataset({ features, labels, size }: Dataset): Uint8Array {
   const x: TensorInput = {
     shape: [size, features.length / size],
     data: greyValues(features) ?? features,
   };
-  await writeFile(path, encodeSafetensors({ x, y: { shape: [size], data: labels } }));
+  return encodeSafetensors({ x, y: { shape: [size], data: labels } });
 }
 
 /** The features as bytes, where reading them back as byte / 255 loses nothing. */

@@ -3,7 +3,7 @@ import { version_wasm } from '@tensorflow/tfjs-backend-wasm';
 import * as tf from '@tensorflow/tfjs-core';
 import { TributaryError } from '../../protocol/errors.js';
 import { registerWasmKernels } from './kernels/index.js';
-import { isNode, loadTensorflow, locateWasm } from './node-backend.js';
+import { isNode, loadTensorflow, locateWasm, withoutThrowingListeners } from './node-backend.js';
 
 /** What computed a result, for the record: other backends and versions round differently. */
 export interface Backend {
@@ -35,7 +35,8 @@ export async function prepareBackend(preferred?: string): Promise<Backend> {
 
 async function prepare(preferred: string | undefined): Promise<Backend> {
   const backend = ready.get(preferred) ?? (await load(preferred));
-  if (!(await tf.setBackend(backend.name)))
+  const start = (): Promise<boolean> => tf.setBackend(backend.name);
+  if (!(await (isNode() ? withoutThrowingListeners(start) : start())))
     throw new TributaryError('internal', `the backend "${backend.name}" of TF.js did not start`);
   ready.set(preferred, backend);
   return backend;

@@ -55,11 +55,12 @@ function categoricalCrossentropy(classes: number): Loss {
   return {
     activation: 'softmax',
     units: classes,
-    targets: (labels) =>
-      tf.tidy(() => {
-        const indices = tf.tensor1d(Int32Array.from(labels), 'int32');
-        return tf.oneHot(indices, classes, 1, 0, 'float32') as tf.Tensor2D;
-      }),
+    targets: (labels) => {
+      // Not tf.oneHot: asked for floats, the wasm backend writes the bits of the integer 1.
+      const hot = new Float32Array(labels.length * classes);
+      for (let row = 0; row < labels.length; row++) hot[row * classes + labels[row]] = 1;
+      return tf.tensor2d(hot, [labels.length, classes]);
+    },
     mean: loss as Loss['mean'],
   };
 }
@@ -81,7 +82,7 @@ const binaryCrossentropy: Loss = {
         tf.zerosLike(y),
       ],
     };
-  }) as Loss['mean'],
+  }),
 };
 
 const meanSquaredError: Loss = {

@@ -116,9 +116,10 @@ export function readWeight(weight: LayerVariable): Float32Array {
   return Float32Array.from(weight.read().dataSync());
 }
 
+/** The variable behind a weight, which gradients are taken of. */
 export function variableOf(weight: LayerVariable): tf.Variable {
-  const value = weight.read();
-  if (value instanceof tf.Variable) return value;
+  const value: tf.Tensor = weight.read();
+  if (value instanceof tf.Variable) return value as tf.Variable;
   throw new TypeError(`weight "${weight.originalName}" is no variable`);
 }
 

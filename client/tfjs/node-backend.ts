@@ -12,9 +12,34 @@ export function isNode(): boolean {
 /** Has the wasm binaries read from the installed package, not fetched. */
 export function locateWasm(): void {
   const modules = process.getBuiltinModule('node:module');
-  const { dirname, sep } = process.getBuiltinModule('node:path');
+  const paths = process.getBuiltinModule('node:path');
   const main = modules.createRequire(import.meta.url).resolve('@tensorflow/tfjs-backend-wasm');
-  setWasmPaths(dirname(main) + sep);
+  setWasmPaths(paths.dirname(main) + paths.sep);
+}
+
+/** As Emscripten writes them. */
+const THROWING_LISTENER = /^function\s*\(\w+\)\s*\{\s*(if\s*\(!\(\w+ instanceof ExitStatus|throw )/;
+
+/**
+ * Starts the wasm backend without what its loader does to the process: it adds listeners that throw
+ * every uncaught error and rejection again, before the program's own listeners see them. A server
+ * that computes in the same process would die of what it had meant to log.
+ */
+export async function withoutThrowingListeners<T>(start: () => Promise<T>): Promise<T> {
+  const { process } = globalThis as unknown as { process: NodeJS.EventEmitter };
+  const events = ['uncaughtException', 'unhandledRejection'];
+  const before = events.map((event) => new Set(process.listeners(event)));
+  try {
+    return await start();
+  } finally {
+    events.forEach((event, index) => {
+      // Others may have been added meanwhile by somebody who needs them: look what it is.
+      const added = process.listeners(event).filter((listener) => !before[index].has(listener));
+      for (const listener of added)
+        if (THROWING_LISTENER.test(listener.toString()))
+          process.removeListener(event, listener as () => void);
+    });
+  }
 }
 
 /**

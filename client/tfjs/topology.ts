@@ -145,10 +145,10 @@ export function zeroInitializers(topology: LayerJson): LayerJson {
 
 /** An initializer by its short name, such as `glorot_uniform`. */
 function fromIdentifier(identifier: Json): LayerJson {
-  const name = String(identifier).replace(/(?:^|_)(\w)/g, (_, letter: string) =>
-    letter.toUpperCase(),
-  );
-  return { class_name: name.replace(/^Lecun/, 'LeCun'), config: {} };
+  if (typeof identifier !== 'string')
+    throw new TributaryError('bad_model', `${JSON.stringify(identifier)} is no initializer`);
+  const words = identifier.split('_').map((word) => word.charAt(0).toUpperCase() + word.slice(1));
+  return { class_name: words.join('').replace(/^Lecun/, 'LeCun'), config: {} };
 }
 
 function editInitializers(

@@ -2,7 +2,7 @@
 import { TributaryError } from '../errors.js';
 import { arrayKinds } from './dtypes.js';
 import type { Dtype, TensorData } from './dtypes.js';
-import { clip, quote } from './json.js';
+import { clip, quote } from '../text.js';
 
 export interface Tensor {
   readonly dtype: Dtype;

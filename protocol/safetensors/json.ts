@@ -7,6 +7,8 @@
  * next, so nothing else is ever built and no nesting costs stack.
  */
 
+import { clip, isWellFormed, quote } from '../text.js';
+
 /** Called with what is wrong and the keys that lead to it. Must throw. */
 export type Refuse = (problem: string, path: readonly string[]) => never;
 
@@ -128,25 +130,4 @@ export class JsonScanner {
     const found = this.at < this.text.length ? quote(this.text[this.at]) : 'the end';
     return this.fail(`expected ${wanted} at character ${this.at}, found ${found}`);
   }
-}
-
-/** Whether a string has no half of a surrogate pair, so that UTF-8 can hold it. */
-export function isWellFormed(text: string): boolean {
-  return !/\p{Surrogate}/u.test(text);
-}
-
-/** Cuts a text to a length that is safe to log, store and send back. */
-export function clip(text: string, maxLength = 80): string {
-  return text.length <= maxLength ? text : `${text.slice(0, maxLength)}…`;
-}
-
-/**
- * Quotes what a peer wrote for an error message: cut short, and with every control and formatting
- * character, and any half of a surrogate pair, escaped. A raw U+0000 in a message would be refused by
- * Postgres, which keeps it in the receipt; a raw escape would reach an operator's terminal.
- */
-export function quote(text: string): string {
-  return JSON.stringify(clip(text)).replace(/[\p{Cc}\p{Cf}]/gu, (char) => {
-    return `\\u{${char.codePointAt(0)!.toString(16)}}`;
-  });
 }

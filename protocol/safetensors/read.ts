@@ -18,7 +18,8 @@ import type {
   Tensor,
   TensorEntry,
 } from './format.js';
-import { JsonScanner, quote } from './json.js';
+import { quote } from '../text.js';
+import { JsonScanner } from './json.js';
 
 /**
  * Length of the header in bytes, from the first 8 bytes of a file. A streaming reader then collects

@@ -11,7 +11,7 @@ import {
   showShape,
 } from './format.js';
 import type { NamedEntry, TensorInput } from './format.js';
-import { isWellFormed, quote } from './json.js';
+import { isWellFormed, quote } from '../text.js';
 
 /** The data section starts at a multiple of this, as in the files of the reference library. */
 const DATA_ALIGNMENT = 8;

@@ -14,24 +14,15 @@ const columnTypes = new Map([
   [23, ColumnTypeEnum.Int32],
   [25, ColumnTypeEnum.Text],
   [26, ColumnTypeEnum.Int64], // oid
-  [1002, ColumnTypeEnum.CharacterArray],
-  [1003, ColumnTypeEnum.TextArray], // name[]
-  [1005, ColumnTypeEnum.Int32Array], // int2[]
-  [1007, ColumnTypeEnum.Int32Array],
   [1009, ColumnTypeEnum.TextArray],
-  [1016, ColumnTypeEnum.Int64Array],
   [1043, ColumnTypeEnum.Text], // varchar
-  [1184, ColumnTypeEnum.DateTime], // timestamptz
 ]);
 
-/** Columns of types that one migration's table or domain made come as text. */
+/** From here on, types are made by the migrations (enums); their values come as text. */
 const firstUserOid = 16384;
 
-/** As Prisma's own adapters give them: 64-bit integers and times as text. */
-const parsers = {
-  20: String,
-  1184: (time) => time.replace(' ', 'T').replace(/[+-]\d{2}(:\d{2})?$/, '+00:00'),
-};
+/** As Prisma's own adapters give them: 64-bit integers as text. */
+const parsers = { 20: String };
 
 /**
  * A database as the engine sees it. It is made at the first query: the engine also opens a main
@@ -78,7 +69,9 @@ function lazyAdapter(create) {
 function columnType(name, oid) {
   const type = columnTypes.get(oid) ?? (oid >= firstUserOid ? ColumnTypeEnum.Text : undefined);
   if (type === undefined) {
-    throw new Error(`column "${name}" has type oid ${oid}: add it to columnTypes in ${import.meta.url}`);
+    throw new Error(
+      `column "${name}" has type oid ${oid}: add it to columnTypes in ${import.meta.url}`,
+    );
   }
   return type;
 }

@@ -2,13 +2,18 @@
  * Which web pages may talk to the coordinator. Tokens travel in a header or in the handshake, never
  * in cookies, so this is a second line of defence; CORS and Socket.IO follow the same answer.
  */
-import type { IncomingMessage } from 'node:http';
+import type { IncomingHttpHeaders } from 'node:http';
 import { TributaryError } from '../../protocol/errors.js';
+
+/** As much of a request as the policy looks at. */
+export interface Request {
+  readonly headers: IncomingHttpHeaders;
+}
 
 export interface OriginPolicy {
   /** True where pages of other sites are allowed at all. */
   readonly crossOrigin: boolean;
-  allows(req: IncomingMessage): boolean;
+  allows(req: Request): boolean;
 }
 
 export interface OriginOptions {
@@ -30,7 +35,7 @@ export function originPolicy({ allowed, publicUrl }: OriginOptions): OriginPolic
   };
 }
 
-export function originRefused(req: IncomingMessage): TributaryError {
+export function originRefused(req: Request): TributaryError {
   const origin = String(req.headers.origin).slice(0, 200);
   return new TributaryError(
     'origin_refused',

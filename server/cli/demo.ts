@@ -4,19 +4,18 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { Option } from 'commander';
-import { writeDataset } from '../../client/data/load.js';
-import { encodeDataset } from '../../client/data/load.js';
+import { encodeDataset, writeDataset } from '../../client/data/load.js';
 import { prepareBackend } from '../../client/tfjs/backend.js';
 import { initialParams } from '../../client/tfjs/model.js';
 import { encodeParams } from '../../client/tfjs/params.js';
+import { domainShift, labelSkew } from '../simulation/stories.js';
+import type { Story } from '../simulation/stories.js';
 import type { Coordinator } from '../app.js';
 import { createCoordinator } from '../app.js';
 import { connectApi } from './api.js';
 import { play, sharePath } from './demo/play.js';
 import type { RunResult } from './demo/results.js';
 import { renderResults } from './demo/results.js';
-import { domainShift, labelSkew } from './demo/story.js';
-import type { Story } from './demo/story.js';
 import { print } from './output.js';
 import { wholeNumber } from './run.js';
 
@@ -27,6 +26,9 @@ interface DemoOptions {
   readonly keep?: boolean;
   readonly json?: boolean;
 }
+
+/** Client processes of the label-skew story. */
+const CLIENTS = 8;
 
 export function addDemoCommand(program: Command): void {
   program
@@ -49,7 +51,7 @@ async function demo(options: DemoOptions): Promise<void> {
   const rounds = wholeNumber(options.rounds, '--rounds');
   const seed = wholeNumber(options.seed, '--seed');
   const backend = await prepareBackend();
-  const story = await (options.rule === 'fedgp' ? domainShift : labelSkew)(seed, rounds);
+  const story = await (options.rule === 'fedgp' ? domainShift(seed, rounds) : labelSkew(seed, rounds, CLIENTS));
   // Under the system's temporary folder: the account that PostgreSQL runs under must get in.
   const folder = await mkdtemp(join(tmpdir(), 'tributary-demo-'));
   const coordinator = await createCoordinator({ dataDir: join(folder, 'data'), port: 0, logLevel: 'warn' });
@@ -76,12 +78,12 @@ async function playAll(
   const api = connectApi(url, operatorToken);
   for (const { name, data } of story.clients) await writeDataset(sharePath(folder, name), data);
   const { model } = story.task;
-  const init = await api.putBlob(encodeParams(await initialParams(model, seed), model.tensors));
+  const init = await api.putBlob(encodeParams(model, await initialParams(model, seed)));
   const proxy = story.proxy ? await api.putBlob(encodeDataset(story.proxy)) : null;
   const results: RunResult[] = [];
   for (const [index, run] of story.runs.entries()) {
     // Once is enough to show that a killed client changes nothing.
-    const killInRound = index === 0 ? Math.ceil((story.common.rounds ?? 2) / 2) : null;
+    const killInRound = index === 0 ? Math.ceil((story.common.rounds) / 2) : null;
     results.push(await play(story, run, { api, folder, init, proxy, killInRound }));
   }
   return results;

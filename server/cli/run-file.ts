@@ -43,11 +43,11 @@ export async function loadRunFile(path: string, api: Pick<Api, 'putBlob'>): Prom
   const read = async (name: string): Promise<Uint8Array> => readBytes(near(name));
 
   const task = typeof file.task === 'string' ? parse(taskBody, await readJson(near(file.task)), file.task) : file.task;
-  const model = completeModel(task.model);
+  const model = await completeModel(task.model);
   const upload = async (): Promise<string> => {
     if ('blob' in file.init) return file.init.blob;
     if ('file' in file.init) return api.putBlob(await read(file.init.file));
-    return api.putBlob(encodeParams(await initialParams(model, file.init.seed), model.tensors));
+    return api.putBlob(encodeParams(model, await initialParams(model, file.init.seed)));
   };
   const init = { blob: await upload() };
   const spec: Record<string, unknown> = { ...file, task: { ...task, model }, init };
@@ -59,7 +59,7 @@ export async function loadRunFile(path: string, api: Pick<Api, 'putBlob'>): Prom
   return spec as RunSpecInput;
 }
 
-function completeModel(model: z.infer<typeof taskBody>['model']): ModelSpec {
+async function completeModel(model: z.infer<typeof taskBody>["model"]): Promise<ModelSpec> {
   if (model.format === 'tfjs-layers' && !('tensors' in model)) return specFromTopology(model.body);
   return parse(modelSpec, model, 'task.model');
 }

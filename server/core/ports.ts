@@ -240,7 +240,7 @@ export interface LossOracle {
 /** Makes the oracle that a run names. */
 export interface OracleProvider {
   /** Name and version of the backend, recorded with the run. */
-  describe(run: Pick<Run, 'spec'>): string;
+  describe(run: Pick<Run, 'spec'>): string | Promise<string>;
   /** Refuses, when a run is created, what could not be opened later. @throws TributaryError. */
   check?(run: Pick<Run, 'spec'>): Promise<void>;
   /** `buffers`: the model's buffer tensors at this version, by name. */

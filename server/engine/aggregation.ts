@@ -1,8 +1,7 @@
 /** From the accepted updates of a round to the next checkpoint. Reads and writes blobs only. */
-import { TributaryError } from '../../protocol/errors.js';
 import { DELTA } from '../../protocol/update.js';
 import { applyDelta } from '../core/apply.js';
-import { emptyContribution, finishFold, foldScale, foldTile } from '../core/kernels/fold.js';
+import { emptyContribution, finishFold, foldScale, foldTile, weightTerm } from '../core/kernels/fold.js';
 import type { Kernels } from '../core/kernels/kernels.js';
 import type { Layout } from '../core/layout.js';
 import { layoutOf, tiles } from '../core/layout.js';
@@ -148,7 +147,7 @@ async function averageBuffers(
       const tile = await readTile(blob, header, layout, DELTA, start, length);
       foldTile(sum, start, tile, numExamples, scale, kernels);
     }
-    sum.weight += BigInt(numExamples) << BigInt(scale.weightBits);
+    sum.weight += weightTerm(numExamples, scale);
     sum.count += 1;
   }
   return unflatten(applyDelta(flatten(before, layout), finishFold(sum, scale)), layout);

@@ -34,7 +34,7 @@ export async function createRun(input: unknown, now: number, parts: CreationPart
     status: 'running',
     reason: null,
     fold: foldScale({ ...spec.caps, weightMax }),
-    oracle: rule.needs.oracle ? parts.oracles.describe({ spec }) : null,
+    oracle: rule.needs.oracle ? await parts.oracles.describe({ spec }) : null,
     createdAt: now,
   };
   await parts.oracles.check?.(run);

@@ -8,6 +8,11 @@ export interface Job {
   compute(): Promise<() => Promise<void>>;
 }
 
+interface Result {
+  readonly job: Job;
+  readonly deliver: () => Promise<void>;
+}
+
 /** Puts the clients of one round into the order in which their results shall arrive. */
 export type ArrivalOrder = (clientIds: readonly string[], round: number) => readonly string[];
 
@@ -37,27 +42,31 @@ export class Schedule {
   async #work(): Promise<void> {
     // Jobs of one round are added one after the other: let all of them in before the first begins.
     await Promise.resolve();
-    let held: { job: Job; deliver: () => Promise<void> }[] = [];
-    for (let job = this.#waiting.shift(); job; job = this.#waiting.shift()) {
-      const deliver = await job.compute();
-      if (!this.order) await deliver();
-      else held.push({ job, deliver });
-      if (this.#waiting.length > 0) continue;
-      const arriving = held;
-      held = [];
-      for (const { deliver: arrive } of this.#arranged(arriving)) await arrive();
+    try {
+      let held: Result[] = [];
+      for (let job = this.#waiting.shift(); job; job = this.#waiting.shift()) {
+        held.push({ job, deliver: await job.compute() });
+        if (this.order && this.#waiting.length > 0) continue;
+        const arriving = this.#arranged(held);
+        held = [];
+        for (const { deliver } of arriving) await deliver();
+      }
+    } finally {
+      this.#working = undefined;
     }
-    this.#working = undefined;
   }
 
-  #arranged<T extends { readonly job: Job }>(held: readonly T[]): T[] {
+  #arranged(held: readonly Result[]): Result[] {
     const rounds = [...new Set(held.map(({ job }) => job.round))];
     return rounds.flatMap((round) => {
       const results = held.filter(({ job }) => job.round === round);
       const names = results.map(({ job }) => job.clientId);
       const order = [...(this.order?.(names, round) ?? names)];
       // Stable, and a client that the order leaves out comes last: no result is lost.
-      const rank = (name: string): number => (order.indexOf(name) + 1 || names.length + 1) - 1;
+      const rank = (name: string): number => {
+        const position = order.indexOf(name);
+        return position < 0 ? order.length : position;
+      };
       return results.sort((a, b) => rank(a.job.clientId) - rank(b.job.clientId));
     });
   }

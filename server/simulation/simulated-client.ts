@@ -4,6 +4,7 @@
  * uploads to the engine.
  */
 import { Readable } from 'node:stream';
+import { abortReason } from '../../client/abort.js';
 import { copyParams, readParams } from '../../client/checkpoint.js';
 import { SharedCache } from '../../client/shared-cache.js';
 import type { EvaluateFunction, Params, TrainFunction } from '../../client/types.js';
@@ -53,8 +54,8 @@ export function simulatedClients(network: SimulatedNetwork): {
 }
 
 class SimulatedClient {
-  /** Work under way or waiting for its turn, by assignment. */
-  readonly #open = new Map<string, AbortController>();
+  /** By assignment. Kept for good: an assignment may be told twice, and is done once. */
+  readonly #taken = new Map<string, AbortController>();
 
   constructor(
     private readonly options: SimulatedClientOptions,
@@ -67,7 +68,8 @@ class SimulatedClient {
     const abilities = { trains: !!train, evaluates: !!evaluate, oracleBatches };
     const disconnect = await this.network.loopback.connect(client, abilities, {
       assignment: (assignment) => this.#take(assignment),
-      closed: ({ assignmentId, reason }) => this.#open.get(assignmentId)?.abort(stopped(reason)),
+      closed: ({ assignmentId, reason }) =>
+        this.#taken.get(assignmentId)?.abort(abortReason(reason)),
       weighed: (message) => this.options.onWeighed?.(message),
       run: (state) => this.options.onRun?.(state),
       goodbye: ({ message }) => this.#stop(message),
@@ -79,56 +81,49 @@ class SimulatedClient {
   }
 
   #stop(reason: string): void {
-    for (const controller of this.#open.values()) controller.abort(stopped(reason));
+    for (const controller of this.#taken.values()) controller.abort(abortReason(reason));
   }
 
-  /** Begins the work, unless it was begun before: an assignment may be told twice. */
   #take(assignment: Assignment): void {
-    if (this.#open.has(assignment.id)) return;
+    if (this.#taken.has(assignment.id)) return;
     const controller = new AbortController();
-    this.#open.set(assignment.id, controller);
+    this.#taken.set(assignment.id, controller);
     const { signal } = controller;
-    const settle = async (work: () => Promise<void>): Promise<void> => {
-      await this.#orDecline(assignment, signal, work);
-      this.#open.delete(assignment.id);
-    };
+    const attempt = <T>(work: () => Promise<T>): Promise<T | undefined> =>
+      this.#orDecline(assignment, signal, work);
     this.network.schedule.add({
       clientId: this.options.client.id,
       round: assignment.round,
       compute: async () => {
-        let deliver: (() => Promise<void>) | undefined;
-        await this.#orDecline(assignment, signal, async () => {
-          deliver = await this.#work(assignment, signal);
-        });
-        return () =>
-          settle(async () => {
-            signal.throwIfAborted();
-            await deliver?.();
-          });
+        const deliver = await attempt(() => this.#work(assignment, signal));
+        return async () => {
+          if (deliver) await attempt(deliver);
+        };
       },
     });
   }
 
-  async #work(assignment: Assignment, signal: AbortSignal): Promise<() => Promise<void>> {
-    signal.throwIfAborted();
+  #work(assignment: Assignment, signal: AbortSignal): Promise<() => Promise<void>> {
     return assignment.kind === 'train'
       ? this.#train(assignment, signal)
       : this.#evaluate(assignment, signal);
   }
 
   /** A failure must end the assignment: the round would wait for it until its deadline. */
-  async #orDecline(
+  async #orDecline<T>(
     assignment: Assignment,
     signal: AbortSignal,
-    work: () => Promise<void>,
-  ): Promise<void> {
+    work: () => Promise<T>,
+  ): Promise<T | undefined> {
     try {
-      await work();
+      signal.throwIfAborted();
+      return await work();
     } catch (error) {
-      if (signal.aborted) return;
+      if (signal.aborted) return undefined;
       this.options.onFailure?.(error, assignment);
       const reason = error instanceof Error ? error.message : String(error);
       await this.network.engine.decline(this.options.client, assignment.id, reason);
+      return undefined;
     }
   }
 
@@ -177,8 +172,4 @@ class SimulatedClient {
     };
     return this.checkpoints.get(checkpoint.sha256, load, signal);
   }
-}
-
-function stopped(reason: string): DOMException {
-  return new DOMException(reason, 'AbortError');
 }

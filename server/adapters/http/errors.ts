@@ -50,8 +50,8 @@ export const unknownRoute: RequestHandler = (req) => {
 };
 
 /** The last handler: turns whatever was thrown into an answer and, where it is our fault, a log line. */
-export const answerErrors: ErrorRequestHandler = (thrown: unknown, req, res, next) => {
-  void next; // Express tells error handlers from others by their four parameters.
+// eslint-disable-next-line @typescript-eslint/no-unused-vars -- Express tells error handlers from others by their four parameters
+export const answerErrors: ErrorRequestHandler = (thrown: unknown, req, res, _next) => {
   if (res.headersSent) {
     breakOff(req, res, thrown);
     return;

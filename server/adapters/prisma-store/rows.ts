@@ -17,7 +17,7 @@ import type * as rows from '../generated/prisma/models.js';
 
 /** A value for a JSON column. Made storable before: this only tells Prisma what it is. */
 export function toJson(value: unknown): Prisma.InputJsonValue | typeof Prisma.JsonNull {
-  return value === null ? Prisma.JsonNull : value;
+  return value === null ? Prisma.JsonNull : (value as Prisma.InputJsonValue);
 }
 
 export function toDate(ms: number): Date {

@@ -3,7 +3,6 @@ import { join as joinPath } from 'node:path';
 import { join } from '../../../client/join.js';
 import { tfjsEvaluator } from '../../../client/tfjs/trainer.js';
 import type { JoinSummary } from '../../../client/events.js';
-import type { RunSpecInput } from '../../../protocol/run.js';
 import { TributaryError } from '../../../protocol/errors.js';
 import type { Api } from '../api.js';
 import type { ClientProcess } from './client-process.js';
@@ -11,7 +10,8 @@ import { startClient } from './client-process.js';
 import { showProgress } from './progress.js';
 import type { ProgressView } from './progress.js';
 import type { RunResult } from './results.js';
-import type { Story, StoryRun } from './story.js';
+import type { Story, StoryRun } from '../../simulation/stories.js';
+import { specOf } from '../../simulation/stories.js';
 
 export interface Stage {
   readonly api: Api;
@@ -90,16 +90,4 @@ async function watch(
 
 export function sharePath(folder: string, name: string): string {
   return joinPath(folder, `${name}.safetensors`);
-}
-
-function specOf(story: Story, run: StoryRun, stage: Stage): RunSpecInput {
-  return {
-    name: `demo-${run.rule.name}`,
-    task: story.task,
-    rule: run.rule,
-    ...story.common,
-    init: { blob: stage.init },
-    cohort: { size: story.clients.length, waitMs: 60_000 },
-    ...(run.usesProxy && stage.proxy ? { oracle: { kind: 'proxy' as const, data: stage.proxy } } : {}),
-  };
 }

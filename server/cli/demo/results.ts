@@ -1,7 +1,7 @@
 /** The table that the demonstration ends with. */
 import type { RoundDetail, RunDetail } from '../../../protocol/http.js';
 import { bytes, sparkline, table } from '../output.js';
-import type { Story, StoryRun } from './story.js';
+import type { Story, StoryRun } from '../../simulation/stories.js';
 
 export interface RunResult {
   readonly run: StoryRun;

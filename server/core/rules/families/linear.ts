@@ -4,17 +4,7 @@
  * because the sum is an exact fold.
  */
 import { TributaryError } from '../../../../protocol/errors.js';
-import { DELTA } from '../../../../protocol/update.js';
-import {
-  emptyContribution,
-  finishFold,
-  finishSum,
-  foldTile,
-  weightSum,
-  weightTerm,
-} from '../../kernels/fold.js';
-import type { Contribution } from '../../kernels/kernels.js';
-import { tiles } from '../../layout.js';
+import { finishFold, finishSum, weightSum } from '../../kernels/fold.js';
 import type {
   AggregationRule,
   Needs,
@@ -24,10 +14,11 @@ import type {
   RuleState,
   Tensors,
   UpdateFacts,
-  UpdateReader,
 } from '../rule.js';
+import type { LinearEntry, LinearSum, WeighedInFull } from './linear-sum.js';
+import { checkWeighed, emptySum, foldUpdate } from './linear-sum.js';
 import { inClientOrder } from './order.js';
-import type { AuxiliaryName } from './vectors.js';
+import type { AuxiliaryName, NoNeeds } from './vectors.js';
 
 /** What is known before a round's updates are: all that a weight may depend on. */
 export type WeighContext<O> = Pick<RuleContext<O>, 'options' | 'state'>;
@@ -35,7 +26,7 @@ export type LinearContext<O> = WeighContext<O> & Pick<RuleContext<O>, 'round' | 
 
 /**
  * The weight of an update, not negative; with it, numbers to be summed over the cohort, and
- * weights for its auxiliary vectors, at most `weightMax` in size.
+ * weights for its auxiliary vectors, none greater than `weightMax` in size.
  */
 export type Weighed<Aux extends string = never> =
   | number
@@ -62,32 +53,22 @@ export interface LinearDefinition<O, N extends Needs> extends RuleDescription<O>
   weigh(facts: UpdateFacts, ctx: WeighContext<O>): Weighed<AuxiliaryName<N>>;
   /** The factor on sum(weight * delta). By default the mean: 1 / sum(weight). */
   scale?(sums: LinearSums, ctx: LinearContext<O>): number;
-  /** The state for the next round. `auxSums`: sum(weight * vector) by the name of the vector. */
+  /** The state for the next round. `auxSums`: sum(weight * vector), by the name of the vector. */
   advance?(
     state: RuleState,
     facts: readonly UpdateFacts[],
     auxSums: Readonly<Partial<Record<AuxiliaryName<N>, Float64Array>>>,
     ctx: LinearContext<O>,
   ): RuleState;
+  /** Sent down with the checkpoint. */
   broadcast?(state: RuleState): Tensors;
 }
 
-interface Entry {
-  readonly clientId: string;
-  readonly facts: UpdateFacts;
-  readonly weight: number;
-  readonly scalars: Readonly<Record<string, number>>;
-}
-
-/** The partial sum of a round. Partial sums of the same round can be added ({@link mergeLinear}). */
-export interface LinearSum {
-  readonly sum: Contribution;
-  readonly aux: Map<string, Contribution>;
-  readonly entries: Entry[];
-}
-
-/** A rule from the weight that it gives. @throws TributaryError `bad_facts` for a weight below 0. */
-export function linearRule<O, const N extends Needs = Record<never, never>>(
+/**
+ * Makes a rule of the weights that it gives. Aggregating throws TributaryError `bad_facts` for a
+ * weight that is negative or not finite, and `over_cap` for one over the run's cap.
+ */
+export function linearRule<O, const N extends Needs = NoNeeds>(
   definition: LinearDefinition<O, N>,
 ): AggregationRule<O, LinearSum> {
   const { name, paper, options, needs = {} } = definition;
@@ -103,27 +84,82 @@ export function linearRule<O, const N extends Needs = Record<never, never>>(
     minUpdates: fewest,
     weightMax: (o) => definition.weightMax(o),
     weightOf: (facts, o, state) => weigh(facts, { options: o, state }).weight,
-    begin: ({ model }) => ({ sum: emptyContribution(model.length), aux: new Map(), entries: [] }),
+    begin: ({ model }) => emptySum(model.length),
     async accumulate(acc, update, ctx) {
       const weighed = weigh(update, ctx);
-      checkCaps(name, update, weighed, acc, ctx);
+      checkWeighed(name, update, weighed, ctx.fold);
+      if (acc.entries.length >= ctx.fold.cohortMax) {
+        const message = `a round folds at most ${ctx.fold.cohortMax} updates (caps.cohortMax)`;
+        throw new TributaryError('over_cap', message);
+      }
       await foldUpdate(acc, update, weighed, ctx);
     },
-    finish(acc, ctx) {
+    // eslint-disable-next-line @typescript-eslint/require-await -- what it throws must reject
+    async finish(acc, ctx) {
       const entries = inClientOrder(acc.entries, name, fewest(ctx.options));
-      return Promise.resolve(outcomeOf(definition, acc, entries, ctx));
+      return outcomeOf(definition, acc, entries, ctx);
     },
     ...(definition.broadcast && { broadcast: (state) => definition.broadcast!(state) }),
   };
 }
 
-/** Adds another partial sum of the same round: the same bits as if all had been folded into one. */
-export function mergeLinear<O>(acc: LinearSum, other: LinearSum, { kernels }: RuleContext<O>): void {
-  addTo(acc.sum, other.sum, kernels);
-  for (const [vector, sum] of other.aux) {
-    const mine = acc.aux.get(vector);
-    if (mine) addTo(mine, sum, kernels);
-    else acc.aux.set(vector, sum);
+function inFull(weighed: Weighed<string>): WeighedInFull {
+  if (typeof weighed === 'number') return { weight: weighed, scalars: {}, aux: {} };
+  const { weight, scalars = {}, aux = {} } = weighed;
+  return { weight, scalars, aux: aux as Readonly<Record<string, number>> };
+}
+
+function outcomeOf<O, N extends Needs>(
+  definition: LinearDefinition<O, N>,
+  acc: LinearSum,
+  entries: readonly LinearEntry[],
+  ctx: RuleContext<O>,
+): Outcome {
+  const { options, round, numClients, state, fold } = ctx;
+  const sums: LinearSums = {
+    weight: weightSum(acc.sum, fold),
+    count: acc.sum.count,
+    scalars: sumOfScalars(entries),
+  };
+  const factor = definition.scale?.(sums, { options, round, numClients, state });
+  if (factor !== undefined && !Number.isFinite(factor)) {
+    const message = `the rule "${definition.name}" scales the sum by ${factor}`;
+    throw new TributaryError('not_finite', message);
   }
-  acc.entries.push(...other.entries);
+  const given = (weight: number): number => {
+    if (factor !== undefined) return weight * factor;
+    return sums.weight === 0 ? 0 : weight / sums.weight;
+  };
+  return {
+    delta: factor === undefined ? finishFold(acc.sum, fold) : finishSum(acc.sum, fold, factor),
+    state: advanced(definition, acc, entries, ctx),
+    weights: Object.fromEntries(entries.map((e) => [e.clientId, given(e.weight)])),
+    diagnostics: {},
+  };
+}
+
+function sumOfScalars(entries: readonly LinearEntry[]): Record<string, number> {
+  const sums: Record<string, number> = {};
+  for (const { scalars } of entries) {
+    for (const [name, value] of Object.entries(scalars)) sums[name] = (sums[name] ?? 0) + value;
+  }
+  return sums;
+}
+
+function advanced<O, N extends Needs>(
+  definition: LinearDefinition<O, N>,
+  acc: LinearSum,
+  entries: readonly LinearEntry[],
+  { options, round, numClients, state, fold }: RuleContext<O>,
+): RuleState {
+  if (!definition.advance) return state;
+  const auxSums: Record<string, Float64Array> = {};
+  for (const [vector, sum] of acc.aux) auxSums[vector] = finishSum(sum, fold, 1);
+  const facts = entries.map((entry) => entry.facts);
+  return definition.advance(
+    state,
+    facts,
+    auxSums as Readonly<Partial<Record<AuxiliaryName<N>, Float64Array>>>,
+    { options, round, numClients, state },
+  );
 }

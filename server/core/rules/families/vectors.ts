@@ -1,6 +1,14 @@
 /** Names of vectors at the type level, so that using what a rule did not declare does not compile. */
-import { DELTA } from '../../../../protocol/update.js';
+import { TributaryError } from '../../../../protocol/errors.js';
+import type { DELTA } from '../../../../protocol/update.js';
 import type { Needs, UpdateReader, VectorNeed } from '../rule.js';
+
+/** Of a rule that declares nothing. */
+export interface NoNeeds {
+  readonly oracle?: never;
+  readonly target?: never;
+  readonly vectors?: never;
+}
 
 type Declared<N extends Needs> = N extends { readonly vectors: readonly (infer V)[] } ? V : never;
 type NameOf<V> = V extends { readonly name: infer Name extends string; readonly many: infer Many }
@@ -31,4 +39,23 @@ export function declaredVectors(update: UpdateReader, declared: readonly VectorN
       .sort((a, b) => a.index! - b.index!)
       .map(({ vector }) => vector);
   });
+}
+
+/**
+ * Reads elements `start` to `start + length`, and not one fewer: a short tile would silently count
+ * as zeros or NaN.
+ * @throws TributaryError `internal`.
+ */
+export async function readExactly(
+  update: UpdateReader,
+  vector: string,
+  start: number,
+  length: number,
+): Promise<Float32Array> {
+  const tile = await update.read(vector, start, length);
+  if (tile.length !== length) {
+    const message = `"${vector}" of client "${update.clientId}" gave ${tile.length} of ${length} elements`;
+    throw new TributaryError('internal', message);
+  }
+  return tile;
 }

@@ -1,13 +1,13 @@
-/** What the demonstration trains: real digits, dealt to clients, and the runs that are compared. */
-import type { Dataset } from '../../../client/tfjs/dataset.js';
-import { subset } from '../../../client/tfjs/dataset.js';
-import type { Task } from '../../../protocol/model.js';
-import type { Role, RunSpecInput } from '../../../protocol/run.js';
-import { randomStream } from '../../core/random.js';
-import { loadDigits, splitDigits } from '../../simulation/digits.js';
-import { turnedDigits } from '../../simulation/domain-shift.js';
-import { dirichletPartition } from '../../simulation/partition.js';
-import { digitsTask } from '../../simulation/tasks.js';
+/** Experiments on real digits: how they are dealt to clients, and the runs that are compared. */
+import type { Dataset } from '../../client/tfjs/dataset.js';
+import { subset } from '../../client/tfjs/dataset.js';
+import type { Task } from '../../protocol/model.js';
+import type { Role, RunSpecInput } from '../../protocol/run.js';
+import { randomStream } from '../core/random.js';
+import { loadDigits, splitDigits } from './digits.js';
+import { turnedDigits } from './domain-shift.js';
+import { dirichletPartition } from './partition.js';
+import { digitsTask } from './tasks.js';
 
 export interface StoryClient {
   readonly name: string;
@@ -18,7 +18,7 @@ export interface StoryClient {
 /** One run of a story: what differs from the others. */
 export interface StoryRun {
   readonly label: string;
-  readonly rule: NonNullable<RunSpecInput['rule']>;
+  readonly rule: RunSpecInput['rule'];
   readonly usesProxy: boolean;
 }
 
@@ -29,16 +29,19 @@ export interface Story {
   /** Held out: nobody trains on it, and no oracle sees it. */
   readonly test: Dataset;
   readonly proxy: Dataset | null;
-  readonly common: Pick<RunSpecInput, 'seed' | 'rounds' | 'training' | 'trainingByRole' | 'quorum'>;
+  readonly common: Pick<RunSpecInput, 'training' | 'trainingByRole' | 'quorum'> & {
+    readonly seed: number;
+    readonly rounds: number;
+  };
   readonly runs: readonly StoryRun[];
 }
 
-/** Label skew: eight clients with a Dirichlet(0.1) share each, FedAvg and FedLAW. */
-export async function labelSkew(seed: number, rounds: number): Promise<Story> {
+/** Label skew: a Dirichlet(0.1) share for each client, FedAvg and FedLAW. */
+export async function labelSkew(seed: number, rounds: number, clients: number): Promise<Story> {
   const split = splitDigits(await loadDigits(), seed, { test: 2000, proxy: 200 });
-  const shares = dirichletPartition(split.clients.labels, 8, 0.1, randomStream(seed, 'partition'));
+  const shares = dirichletPartition(split.clients.labels, clients, 0.1, randomStream(seed, 'partition'));
   return {
-    title: `${split.clients.size} handwritten digits over 8 clients, Dirichlet(0.1)`,
+    title: `${split.clients.size} handwritten digits over ${clients} clients, Dirichlet(0.1)`,
     task: await digitsTask(),
     clients: shares.map((indices, k) => ({
       name: `client-${k + 1}`,
@@ -51,7 +54,7 @@ export async function labelSkew(seed: number, rounds: number): Promise<Story> {
       seed,
       rounds,
       training: { epochs: 1, batchSize: 32, learningRate: 0.05, learningRateDecay: 0.99, momentum: 0.9 },
-      quorum: { min: 8, share: 1 },
+      quorum: { min: clients, share: 1 },
     },
     runs: [
       { label: 'FedAvg', rule: { name: 'fedavg' }, usesProxy: false },
@@ -88,5 +91,23 @@ export async function domainShift(seed: number, rounds: number): Promise<Story> 
       { label: 'FedDA', rule: { name: 'fedda', options: { beta: 0.5 } }, usesProxy: false },
       { label: 'FedGP', rule: { name: 'fedgp', options: { beta: 0.5 } }, usesProxy: false },
     ],
+  };
+}
+
+/** What a run of a story asks of the coordinator, given the blobs of its model and proxy set. */
+export function specOf(
+  story: Story,
+  run: StoryRun,
+  blobs: { readonly init: string; readonly proxy: string | null },
+): RunSpecInput {
+  const { proxy } = blobs;
+  return {
+    name: `${story.task.name}-${run.rule.name}`,
+    task: story.task,
+    rule: run.rule,
+    ...story.common,
+    init: { blob: blobs.init },
+    cohort: { size: story.clients.length, waitMs: 60_000 },
+    ...(run.usesProxy && proxy ? { oracle: { kind: 'proxy' as const, data: proxy } } : {}),
   };
 }

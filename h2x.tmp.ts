@@ -1,0 +1,17 @@
+import * as tfl from '@tensorflow/tfjs-layers';
+import * as tf from '@tensorflow/tfjs-core';
+import { prepareBackend } from '/work/main/client/tfjs/backend.js';
+import { modelSpecOf, initialParams, buildModel } from '/work/main/client/tfjs/model.js';
+await prepareBackend();
+const L = tfl.layers;
+const show = async (n: string, m: tfl.LayersModel) => { const s = await modelSpecOf(m); console.log(n, s.tensors.map(t=>`${t.name}${JSON.stringify(t.shape)}${t.role==='shared'?'':t.role}`).join(' ')); const b = await buildModel(s); const s2 = await modelSpecOf(b); console.log('  same', JSON.stringify(s)===JSON.stringify(s2)); if (JSON.stringify(s)!==JSON.stringify(s2)) console.log(JSON.stringify(s.body), '\n', JSON.stringify(s2.body)); const p=await initialParams(s,3), q=await initialParams(s,3), r=await initialParams(s,4); const eq=(a:any,b:any)=>s.tensors.every(t=>Buffer.compare(Buffer.from(a[t.name].buffer),Buffer.from(b[t.name].buffer))===0); console.log('  init', eq(p,q), eq(p,r)); return s; };
+await show('lstm', tfl.sequential({layers:[L.embedding({inputDim:20,outputDim:4,inputLength:5}), L.bidirectional({layer: L.lstm({units:3}) as any, mergeMode:'concat'}), L.dense({units:1,activation:'sigmoid'})]}));
+await show('gru', tfl.sequential({layers:[L.gru({units:3,inputShape:[4,2]}), L.dense({units:1,activation:'sigmoid', trainable:false})]}));
+await show('stacked', tfl.sequential({layers:[L.rnn({cell:[L.lstmCell({units:3}),L.gruCell({units:2})],inputShape:[4,2]}) as any, L.dense({units:1})]}));
+await show('td', tfl.sequential({layers:[L.timeDistributed({layer:L.dense({units:3}),inputShape:[4,2]}), L.flatten(), L.batchNormalization(), L.dense({units:1})]}));
+const inp = tfl.input({shape:[4]}); const d = L.dense({units:3}); const a = d.apply(inp) as any; const b2 = L.dense({units:3,name:'mine'}).apply(inp) as any; const sum = L.add().apply([a,b2]) as any; const inner = tfl.sequential({layers:[L.dense({units:5,inputShape:[3]}),L.batchNormalization({trainable:false})]}); const out = L.dense({units:2,activation:'softmax'}).apply(inner.apply(sum)) as any;
+const s = await show('functional', tfl.model({inputs:inp,outputs:out}));
+console.log(JSON.stringify(s.body));
+await show('seq-in-seq', tfl.sequential({layers:[tfl.sequential({layers:[L.dense({units:5,inputShape:[3]})]}),L.dense({units:2})]}));
+await show('convs', tfl.sequential({layers:[L.separableConv2d({filters:3,kernelSize:3,inputShape:[8,8,2]}), L.depthwiseConv2d({kernelSize:2}), L.conv2dTranspose({filters:2,kernelSize:2}), L.layerNormalization(), L.prelu(), L.globalAveragePooling2d({}) as any, L.dense({units:2}), L.softmax()]}));
+console.log(tf.memory().numTensors);

@@ -1,0 +1,82 @@
+/** What the store in memory holds, and how its parts are found. */
+import { TributaryError } from '../../../protocol/errors.js';
+import type {
+  AssignmentRecord,
+  Checkpoint,
+  Client,
+  LedgerEvent,
+  NewEvent,
+  RoundRecord,
+  Run,
+} from '../../core/ports.js';
+import type { Round } from '../../core/round.js';
+import { appendEvents } from '../ledger-chain.js';
+import { storableText } from '../storable.js';
+
+export type Results = Pick<RoundRecord, 'diagnostics' | 'matrices' | 'coefficients' | 'evaluation'>;
+
+/** A round with what belongs to it. Its tally is counted when it is read. */
+export interface RoundEntry {
+  round: Round;
+  results: Results;
+  readonly assignments: Map<string, AssignmentRecord>;
+}
+
+export interface RunEntry {
+  run: Run;
+  readonly checkpoints: Map<number, Checkpoint>;
+  readonly clients: Map<string, Client>;
+  /** Oldest first. */
+  readonly rounds: RoundEntry[];
+  events: readonly LedgerEvent[];
+}
+
+export interface State {
+  readonly runs: Map<string, RunEntry>;
+  readonly clientsByToken: Map<string, Client>;
+  /** The round that each assignment belongs to. */
+  readonly places: Map<string, RoundEntry>;
+}
+
+export function newRound(round: Round): RoundEntry {
+  const results = { diagnostics: {}, matrices: {}, coefficients: {}, evaluation: null };
+  return { round: storableRound(round), results, assignments: new Map() };
+}
+
+export function storableRound(round: Round): Round {
+  return { ...round, reason: textOrNull(round.reason), tally: [] };
+}
+
+export function findRound(
+  state: State,
+  { runId, number, attempt }: Pick<Round, 'runId' | 'number' | 'attempt'>,
+): RoundEntry | undefined {
+  return state.runs
+    .get(runId)
+    ?.rounds.find(({ round }) => round.number === number && round.attempt === attempt);
+}
+
+export function put({ places }: State, assignment: AssignmentRecord): void {
+  places.get(assignment.id)?.assignments.set(assignment.id, assignment);
+}
+
+/** An assignment that still waits for its client while its round does. */
+export function openAssignment({ places }: State, id: string): AssignmentRecord | null {
+  const entry = places.get(id);
+  const assignment = entry?.assignments.get(id);
+  if (assignment?.state !== 'invited') return null;
+  const phase = assignment.kind === 'train' ? 'training' : 'evaluating';
+  return entry?.round.phase === phase ? assignment : null;
+}
+
+export function withEvents(run: RunEntry, events: readonly NewEvent[]): LedgerEvent[] {
+  return [...run.events, ...appendEvents(run.events.at(-1) ?? null, events)];
+}
+
+export function textOrNull(text: string | null): string | null {
+  return text === null ? null : storableText(text);
+}
+
+export function conflict(message: string): TributaryError {
+  return new TributaryError('conflict', message);
+}

@@ -1,0 +1,122 @@
+/**
+ * Control messages over Socket.IO: who is there, invitations, progress. Tensors never come this way,
+ * so the greatest message is small on purpose.
+ */
+import { Server as HttpServer } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { Server } from 'socket.io';
+import { TributaryError } from '../../protocol/errors.js';
+import type { ClientToServer, Question, ServerToClient } from '../../protocol/messages.js';
+import type { Transport } from '../core/ports.js';
+import type { ClientId } from '../core/rules/rule.js';
+import type { OriginPolicy } from './origins.js';
+import { admission } from './socket/admission.js';
+import type { ConversationParts, GatewayEngine, PresenceListener } from './socket/conversation.js';
+import { converse, sayGoodbye } from './socket/conversation.js';
+import type { NoServerEvents, SocketData } from './socket/sessions.js';
+import { Sessions, runRoom } from './socket/sessions.js';
+
+export interface GatewayOptions extends Omit<
+  ConversationParts,
+  'engine' | 'listeners' | 'sessions'
+> {
+  readonly origins: OriginPolicy;
+  readonly isOperator: (token: string) => boolean;
+}
+
+export interface SocketGateway {
+  readonly transport: Transport;
+  /** Share of the client's open work that is done; null where it did not say. */
+  progress(runId: string, clientId: ClientId): number | null;
+  /** Puts a question to a client's oracle; lost where the client is not there. */
+  ask(runId: string, clientId: ClientId, question: Question): void;
+  /** Begins to take connections. */
+  serve(engine: GatewayEngine, listeners: readonly PresenceListener[]): void;
+  handleRequest(req: IncomingMessage, res: ServerResponse): void;
+  handleUpgrade(req: IncomingMessage, socket: Duplex, head: Buffer): void;
+  /** Says goodbye to everybody and closes the connections. */
+  close(): Promise<void>;
+}
+
+/** Paths that begin so are the gateway's. */
+export const SOCKET_PATH = '/socket.io/';
+const MAX_MESSAGE_BYTES = 64 * 1024;
+
+type GatewayServer = Server<ClientToServer, ServerToClient, NoServerEvents, SocketData>;
+
+export function createSocketGateway(options: GatewayOptions): SocketGateway {
+  const sessions = new Sessions();
+  // Socket.IO takes over the server that it is given, its other listeners and its end included. It
+  // gets one that never listens, and is handed what is meant for it.
+  const inner = new HttpServer();
+  const io = gatewayServer(inner, options.origins);
+  return {
+    transport: socketTransport(io, sessions),
+    progress: (runId, clientId) => {
+      const open = sessions.of(runId, clientId)?.open.values();
+      return open ? ([...open].at(-1) ?? null) : null;
+    },
+    ask: (runId, clientId, question) => {
+      sessions.of(runId, clientId)?.socket.emit('question', question);
+    },
+    serve: (engine, listeners) => {
+      io.use(admission(io, engine, options));
+      io.on('connection', (socket) => {
+        converse(socket, { ...options, engine, listeners, sessions });
+      });
+    },
+    handleRequest: (req, res) => inner.emit('request', req, res),
+    handleUpgrade: (req, socket, head) => inner.emit('upgrade', req, socket, head),
+    close: async () => {
+      const error = new TributaryError('shutting_down', 'the coordinator is stopping');
+      for (const socket of io.sockets.sockets.values()) sayGoodbye(socket, error);
+      await io.close();
+    },
+  };
+}
+
+function gatewayServer(inner: HttpServer, origins: OriginPolicy): GatewayServer {
+  return new Server(inner, {
+    path: SOCKET_PATH,
+    serveClient: false,
+    maxHttpBufferSize: MAX_MESSAGE_BYTES,
+    // Who is silent for so long is gone, and the round stops to wait for it after its grace.
+    pingInterval: 10_000,
+    pingTimeout: 20_000,
+    connectTimeout: 10_000,
+    cors: (req, callback) => {
+      callback(null, {
+        origin: origins.crossOrigin && origins.allows(req),
+        methods: ['GET', 'POST'],
+      });
+    },
+  });
+}
+
+function socketTransport(io: GatewayServer, sessions: Sessions): Transport {
+  return {
+    present: (runId) => sessions.present(runId),
+    assign: (clientId, assignment) => {
+      const session = sessions.of(assignment.runId, clientId);
+      if (!session) return;
+      // A client works on one thing at a time: what is asked now replaces what went before.
+      session.open.clear();
+      session.open.set(assignment.id, null);
+      session.socket.emit('assignment', assignment);
+    },
+    closed: (runId, clientId, assignmentId, reason) => {
+      const session = sessions.of(runId, clientId);
+      session?.open.delete(assignmentId);
+      session?.socket.emit('closed', { assignmentId, reason });
+    },
+    weighed: (runId, clientId, message) => {
+      const session = sessions.of(runId, clientId);
+      session?.open.delete(message.assignmentId);
+      session?.socket.emit('weighed', message);
+    },
+    announce: (runId, state) => {
+      io.to(runRoom(runId)).emit('run', state);
+    },
+  };
+}

@@ -1,0 +1,71 @@
+/**
+ * From whatever a peer emitted to a handler and back to an acknowledgement. Nothing that a peer
+ * sends gets past here unparsed, and nothing that a handler throws gets past here at all.
+ */
+import type { z } from 'zod';
+import { TributaryError, parse } from '../../../protocol/errors.js';
+import type { Ack } from '../../../protocol/messages.js';
+import type { Log } from '../../engine/engine.js';
+import type { ClientSocket } from './sessions.js';
+
+/** Answers one kind of message. */
+export type Handler = (raw: unknown) => Promise<unknown>;
+
+export function handler<T>(
+  schema: z.ZodType<T>,
+  what: string,
+  take: (message: T) => Promise<unknown>,
+): readonly [string, Handler] {
+  return [what, async (raw) => take(parse(schema, raw, what))];
+}
+
+export interface Dispatch {
+  readonly handlers: ReadonlyMap<string, Handler>;
+  /** Throws where the message is one too many. */
+  readonly allow: () => void;
+  readonly log: Log;
+}
+
+/**
+ * Answers one message. Never throws and never rejects: an exception in a listener of Socket.IO would
+ * end the process.
+ */
+export async function dispatch(
+  { handlers, allow, log }: Dispatch,
+  socket: ClientSocket,
+  [event, ...args]: readonly unknown[],
+): Promise<void> {
+  const last = args.at(-1);
+  const acknowledge = typeof last === 'function' ? (args.pop() as (answer: unknown) => void) : null;
+  let answer: Ack<unknown>;
+  try {
+    allow();
+    answer = { ok: true, value: await handlerOf(handlers, event, args)(args[0]) };
+  } catch (error) {
+    answer = negative(error, socket, log);
+  }
+  acknowledge?.(answer);
+}
+
+function handlerOf(
+  handlers: ReadonlyMap<string, Handler>,
+  event: unknown,
+  args: readonly unknown[],
+): Handler {
+  const known = typeof event === 'string' ? handlers.get(event) : undefined;
+  if (!known) {
+    const names = [...handlers.keys()].join(', ');
+    throw new TributaryError('bad_request', `unknown message; there are ${names}`);
+  }
+  if (args.length !== 1)
+    throw new TributaryError('bad_request', `${String(event)}: send one object`);
+  return known;
+}
+
+function negative(error: unknown, socket: ClientSocket, log: Log): Ack<never> {
+  if (error instanceof TributaryError) return { ok: false, error: error.toBody() };
+  const { runId, id } = socket.data.client;
+  log.error({ err: error, runId, client: id, socket: socket.id }, 'unexpected failure');
+  const message = `unexpected failure on connection ${socket.id}`;
+  return { ok: false, error: new TributaryError('internal', message).toBody() };
+}

@@ -1,0 +1,255 @@
+/**
+ * Just enough of a coordinator to see how a client behaves: it speaks the protocol on a loopback
+ * port, and a test decides what it answers. No rounds, no store: those are tested end to end.
+ */
+import { createHash } from 'node:crypto';
+import type { AddressInfo, Socket as TcpSocket } from 'node:net';
+import { createServer } from 'node:http';
+import type { Request, Response } from 'express';
+import express from 'express';
+import type { Socket } from 'socket.io';
+import { Server } from 'socket.io';
+import { TributaryError } from '../../../protocol/errors.js';
+import type { ErrorCode } from '../../../protocol/errors.js';
+import { SHA256_HEADER } from '../../../protocol/http.js';
+import type {
+  Ack,
+  Assignment,
+  ClientToServer,
+  Decline,
+  Hello,
+  Progress,
+  ServerToClient,
+  Welcome,
+} from '../../../protocol/messages.js';
+import { task as taskSchema, trainingConfig } from '../../../protocol/model.js';
+import { encodeSafetensors } from '../../../protocol/safetensors.js';
+import type { Receipt } from '../../../protocol/update.js';
+
+export const TOKEN = 'token-of-anna';
+
+/** Two shared tensors, one buffer, one that never travels. */
+export const task = taskSchema.parse({
+  name: 'toy',
+  model: {
+    format: 'opaque',
+    body: null,
+    tensors: [
+      { name: 'dense/kernel', shape: [2, 2] },
+      { name: 'dense/bias', shape: [2] },
+      { name: 'norm/mean', shape: [2], role: 'buffer' },
+      { name: 'base/kernel', shape: [1], role: 'frozen' },
+    ],
+  },
+  data: { features: { shape: [2] }, labels: { kind: 'class', classes: 2 } },
+});
+
+export function sha256(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex');
+}
+
+/** A request with a body, as it arrived. */
+export interface Arrival {
+  readonly path: string;
+  readonly body: Uint8Array;
+  readonly sha256: string | undefined;
+  readonly authorization: string | undefined;
+  readonly response: Response;
+  /** Cuts the connection without an answer. */
+  readonly cut: () => void;
+}
+type Answer = (arrival: Arrival) => void;
+type CoordinatorSocket = Socket<ClientToServer, ServerToClient>;
+
+export class FakeCoordinator {
+  /** Listed in every welcome. */
+  open: Assignment[] = [];
+  status: Welcome['status'] = 'running';
+  readonly hellos: Hello[] = [];
+  readonly progresses: Progress[] = [];
+  readonly declines: Decline[] = [];
+  readonly arrivals: Arrival[] = [];
+  readonly gets: string[] = [];
+  readonly files = new Map<string, Uint8Array>();
+  /** Called at each hello, before it is answered. */
+  onHello: (socket: CoordinatorSocket) => ErrorCode | undefined = () => undefined;
+  /** Called before a token is looked at. */
+  onConnect: () => ErrorCode | undefined = () => undefined;
+  /** Answers the n-th upload; the last goes on for all that follow. */
+  answers: Answer[] = [accept];
+  onDecline: () => void = () => undefined;
+
+  readonly #app = express();
+  readonly #http = createServer(this.#app);
+  readonly #io: Server<ClientToServer, ServerToClient>;
+  readonly #tcp = new Set<TcpSocket>();
+
+  private constructor(private readonly prefix: string) {
+    this.#io = new Server(this.#http, { path: `${prefix}/socket.io` });
+    this.#http.on('connection', (socket) => {
+      this.#tcp.add(socket);
+      socket.on('close', () => this.#tcp.delete(socket));
+    });
+    this.#io.use((socket, next) => {
+      const { token } = socket.handshake.auth as { token?: unknown };
+      const code = this.onConnect() ?? (token === TOKEN ? undefined : 'unauthorized');
+      if (!code) return next();
+      const error = new TributaryError(code, `refused: ${code}`);
+      next(Object.assign(new Error(error.message), { data: error.toBody() }));
+    });
+    this.#io.on('connection', (socket) => this.#serve(socket));
+    this.#route();
+  }
+
+  static async start(prefix = ''): Promise<FakeCoordinator> {
+    const coordinator = new FakeCoordinator(prefix);
+    await new Promise<void>((resolve) => coordinator.#http.listen(0, '127.0.0.1', resolve));
+    return coordinator;
+  }
+
+  get url(): string {
+    const { port } = this.#http.address() as AddressInfo;
+    return `http://127.0.0.1:${port}${this.prefix}`;
+  }
+
+  get connections(): number {
+    return this.#io.sockets.sockets.size;
+  }
+
+  /** A checkpoint that can be fetched, and an assignment to work on it. */
+  assignment(id: string, changes: Partial<Assignment> = {}): Assignment {
+    const file = checkpointFile();
+    const path = '/v1/runs/r/checkpoints/3';
+    if (!this.files.has(path)) this.files.set(path, file);
+    return {
+      id,
+      runId: 'r',
+      round: 4,
+      attempt: 1,
+      kind: 'train',
+      stage: 'collect',
+      baseVersion: 3,
+      checkpoint: { path, sha256: sha256(file), bytes: file.byteLength },
+      uploadPath: `/v1/assignments/${id}/update`,
+      training: trainingConfig.parse({ learningRate: 0.25 }),
+      seed: 77,
+      vectors: [],
+      remainingMs: 60_000,
+      ...changes,
+    };
+  }
+
+  emit<E extends keyof ServerToClient>(event: E, ...message: Parameters<ServerToClient[E]>): void {
+    this.#io.emit(event, ...message);
+  }
+
+  /** Something that no schema knows. */
+  emitRaw(event: keyof ServerToClient, message: unknown): void {
+    (this.#io as unknown as { emit(event: string, message: unknown): void }).emit(event, message);
+  }
+
+  /** Throws every client out, as a restart does. */
+  cutAll(): void {
+    for (const socket of this.#tcp) socket.destroy();
+  }
+
+  async close(): Promise<void> {
+    await this.#io.close();
+  }
+
+  #serve(socket: CoordinatorSocket): void {
+    socket.on('hello', (message, ack) => {
+      this.hellos.push(message);
+      const code = this.onHello(socket);
+      ack(code ? { ok: false, error: new TributaryError(code, code).toBody() } : this.#welcome());
+    });
+    socket.on('progress', (message, ack) => {
+      this.progresses.push(message);
+      ack({ ok: true, value: null });
+    });
+    socket.on('decline', (message, ack) => {
+      this.declines.push(message);
+      this.onDecline();
+      ack({ ok: true, value: null });
+    });
+  }
+
+  #welcome(): Ack<Welcome> {
+    const value: Welcome = {
+      runId: 'r',
+      clientId: 'anna',
+      role: 'target',
+      status: this.status,
+      version: 3,
+      assignments: [...this.open],
+    };
+    return { ok: true, value };
+  }
+
+  #route(): void {
+    const router = express.Router();
+    router.get('/{*path}', (request, response) => {
+      this.gets.push(request.path);
+      if (request.headers.authorization !== `Bearer ${TOKEN}`) return void response.sendStatus(401);
+      if (request.path === '/v1/runs/r/task') return void response.json(task);
+      const file = this.files.get(request.path);
+      if (file) response.end(file);
+      else response.sendStatus(404);
+    });
+    router.use((request: Request, response: Response) => void this.#receive(request, response));
+    this.#app.use(this.prefix === '' ? '/' : this.prefix, router);
+  }
+
+  async #receive(request: Request, response: Response): Promise<void> {
+    const chunks: Uint8Array[] = [];
+    for await (const chunk of request) chunks.push(chunk as Uint8Array);
+    const answer = this.answers[Math.min(this.arrivals.length, this.answers.length - 1)];
+    const arrival: Arrival = {
+      path: request.path,
+      body: new Uint8Array(Buffer.concat(chunks)),
+      sha256: request.header(SHA256_HEADER),
+      authorization: request.headers.authorization,
+      response,
+      cut: () => request.socket.destroy(),
+    };
+    this.arrivals.push(arrival);
+    answer(arrival);
+  }
+}
+
+export function checkpointFile(): Uint8Array<ArrayBuffer> {
+  return encodeSafetensors({
+    'dense/kernel': { shape: [2, 2], data: Float32Array.of(1, 2, 3, 4) },
+    'dense/bias': { shape: [2], data: Float32Array.of(-1, 0.5) },
+    'norm/mean': { shape: [2], data: Float32Array.of(10, 20) },
+    'base/kernel': { shape: [1], data: Float32Array.of(7) },
+    'rule/control': { shape: [1], data: Float32Array.of(9) },
+  });
+}
+
+export function receiptFor(arrival: Arrival, changes: Partial<Receipt> = {}): Receipt {
+  return {
+    assignmentId: arrival.path.split('/')[3],
+    runId: 'r',
+    round: 4,
+    clientId: 'anna',
+    status: 'accepted',
+    sha256: sha256(arrival.body),
+    receivedAt: '2026-01-01T00:00:00.000Z',
+    duplicate: false,
+    ...changes,
+  };
+}
+
+export function accept(arrival: Arrival): void {
+  arrival.response.json({ receipt: receiptFor(arrival) });
+}
+
+/** A failure in the coordinator's own words, with a receipt where one is given. */
+export function refuse(code: ErrorCode, status?: Receipt['status']): Answer {
+  return (arrival) => {
+    const error = new TributaryError(code, `refused: ${code}`);
+    const receipt = status && receiptFor(arrival, { status, error: error.toBody() });
+    arrival.response.status(error.status).json({ error: error.toBody(), receipt });
+  };
+}
