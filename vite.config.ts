@@ -20,7 +20,11 @@ export default defineConfig(({ mode }) =>
           outDir: 'dist/browser',
           emptyOutDir: true,
           assetsInlineLimit: EVERYTHING,
-          lib: { entry: 'client/browser/index.ts', formats: ['es'], fileName: () => 'tributary.js' },
+          lib: {
+            entry: 'client/browser/index.ts',
+            formats: ['es'],
+            fileName: () => 'tributary.js',
+          },
         },
         worker: { format: 'es' },
       },

@@ -3,7 +3,13 @@
  * The truth is a sum of BigInts: every float32 is a whole multiple of 2^-149. Prints a table for
  * docs/measured.md; `npm run measure:fold`.
  */
-import { emptyContribution, finishFold, foldScale, foldTile, weightTerm } from '../server/core/kernels/fold.js';
+import {
+  emptyContribution,
+  finishFold,
+  foldScale,
+  foldTile,
+  weightTerm,
+} from '../server/core/kernels/fold.js';
 import { referenceKernels } from '../server/core/kernels/reference.js';
 import { randomStream } from '../server/core/random.js';
 import { table } from '../server/cli/output.js';
@@ -40,7 +46,10 @@ function asInteger(x: number): bigint {
 }
 
 function trueMean({ weights, deltas }: Sample, i: number): number {
-  const sum = deltas.reduce((total, delta, k) => total + BigInt(weights[k]) * asInteger(delta[i]), 0n);
+  const sum = deltas.reduce(
+    (total, delta, k) => total + BigInt(weights[k]) * asInteger(delta[i]),
+    0n,
+  );
   const weight = BigInt(weights.reduce((a, b) => a + b, 0));
   // 64 bits below the leading one are kept, far more than a float64 has.
   const quotient = (sum << 64n) / weight;
@@ -88,7 +97,9 @@ const rows = [1, 0.01, 0.0001].map((magnitude) => {
   const sample = sampleOf(magnitude);
   const truth = Float64Array.from({ length: SIZE }, (_, i) => trueMean(sample, i));
   const largest = truth.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
-  const errors = [exactFold, float64Mean, float32Mean].map((mean) => worstError(truth, mean(sample)));
+  const errors = [exactFold, float64Mean, float32Mean].map((mean) =>
+    worstError(truth, mean(sample)),
+  );
   return [String(magnitude), largest.toExponential(1), ...errors];
 });
 process.stdout.write(

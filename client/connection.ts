@@ -20,6 +20,7 @@ import type {
 import {
   assignment,
   closed,
+  goodbye,
   question,
   runState,
   weighed,
@@ -62,8 +63,13 @@ export class Connection {
   /** Messages that came before the caller was ready for them; undefined afterwards. */
   #held: (() => void)[] | undefined = [];
   readonly #socket: CoordinatorSocket;
-  /** Resolves when the connection is gone, with the reason. Never rejects. */
-  readonly lost: Promise<ConnectionLost>;
+  /** Why the coordinator will end the connection, once it has said so. */
+  #goodbye: TributaryError | undefined;
+  /**
+   * Resolves when the connection is gone, with the reason: the coordinator's own, or
+   * {@link ConnectionLost}. Never rejects.
+   */
+  readonly lost: Promise<Error>;
 
   private constructor({ address, token, attempt }: ConnectOptions) {
     this.#socket = io(address.base.origin, {
@@ -76,7 +82,7 @@ export class Connection {
       tryAllTransports: true,
     });
     this.lost = new Promise((resolve) => {
-      this.#socket.on('disconnect', (reason) => resolve(new ConnectionLost(reason)));
+      this.#socket.on('disconnect', (reason) => resolve(this.#lossOf(reason)));
     });
   }
 
@@ -154,6 +160,11 @@ export class Connection {
     on('weighed', weighed, (message) => inbox.weighed(message));
     on('run', runState, (message) => inbox.run(message));
     on('question', question, (message) => inbox.question(message));
+    // Not held: it explains why there will be no welcome.
+    this.#socket.on('goodbye', (raw: unknown) => {
+      const told = goodbye.safeParse(raw);
+      if (told.success) this.#goodbye = TributaryError.fromBody(told.data);
+    });
   }
 
   #connected(): Promise<void> {
@@ -161,15 +172,19 @@ export class Connection {
       this.#socket.on('connect', resolve);
       this.#socket.on('connect_error', (error) => reject(refusalOf(error)));
       // A coordinator that goes down between the two handshakes makes this event and no other.
-      this.#socket.on('disconnect', (reason) => reject(new ConnectionLost(reason)));
+      this.#socket.on('disconnect', (reason) => reject(this.#lossOf(reason)));
     });
+  }
+
+  #lossOf(reason: string): Error {
+    return this.#goodbye ?? new ConnectionLost(reason);
   }
 
   async #greet(hello: Hello): Promise<Welcome> {
     const answer: unknown = await this.#socket
       .emitWithAck('hello', hello)
-      .catch((cause: unknown) => {
-        throw new ConnectionLost('the connection was lost before the welcome', { cause });
+      .catch(() => {
+        throw this.#lossOf('the connection was lost before the welcome');
       });
     if (!isAck(answer)) throw new TributaryError('protocol_version', 'hello: not an answer');
     if (!answer.ok) throw TributaryError.fromBody(parse(errorBody, answer.error, 'hello'));

@@ -16,7 +16,8 @@ export interface ClientOracle {
   /**
    * Builds the model, before the first question and again when the buffers have changed.
    *
-   * @param buffers Batch-norm statistics that came with the question; empty where the model has none.
+   * @param buffers The tensors that came with the question beside the shared ones: batch-norm
+   * statistics, frozen layers. Empty where the model has none.
    */
   open(task: Task, buffers: Params): Promise<OpenOracle>;
 }

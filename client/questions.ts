@@ -3,6 +3,7 @@ import { TributaryError } from '../protocol/errors.js';
 import { evaluationTaken } from '../protocol/http.js';
 import type { Question } from '../protocol/messages.js';
 import type { Task } from '../protocol/model.js';
+import { decodeSafetensors } from '../protocol/safetensors.js';
 import { readParams } from './checkpoint.js';
 import type { Context } from './context.js';
 import type { ClientOracle, OpenOracle } from './oracle.js';
@@ -88,10 +89,13 @@ export class Questions {
   }
 }
 
-/** Batch-norm statistics that came beside the shared tensors; the coordinator may leave them out. */
-function buffersIn(file: Uint8Array, task: Task): Params {
-  const buffers = task.model.tensors.filter((tensor) => tensor.role === 'buffer');
-  return buffers.length > 0 ? readParams(file, buffers) : {};
+/** What came beside the shared tensors. */
+function buffersIn(file: Uint8Array, { model }: Task): Params {
+  const { tensors } = decodeSafetensors(file);
+  const others = model.tensors.filter(
+    ({ name, role }) => role !== 'shared' && Object.hasOwn(tensors, name),
+  );
+  return readParams(file, others);
 }
 
 function sameValues(a: Params, b: Params): boolean {

@@ -32,6 +32,7 @@ export async function keepConnected<C extends Line>(options: SessionOptions<C>):
   for (let failures = 0; ; failures++) {
     const { error, stable } = await stayOnce(options, failures);
     signal.throwIfAborted();
+    if (!isPassing(error)) throw error;
     if (stable) failures = 0;
     const delayMs = backoffMs(failures, environment.random);
     options.onLost(error, delayMs);
@@ -44,20 +45,4 @@ async function stayOnce<C extends Line>(
   options: SessionOptions<C>,
   attempt: number,
 ): Promise<{ error: Error; stable: boolean }> {
-  const { environment, signal } = options;
-  try {
-    const { connection, welcome } = await options.open(attempt);
-    const life = { stable: false };
-    const cancel = environment.after(STABLE_MS, () => (life.stable = true));
-    const leave = () => connection.close();
-    signal.addEventListener('abort', leave, { once: true });
-    options.onOpen(connection, welcome);
-    const error = await connection.lost;
-    cancel();
-    signal.removeEventListener('abort', leave);
-    return { error, stable: life.stable };
-  } catch (error) {
-    if (isPassing(error)) return { error, stable: false };
-    throw error;
-  }
-}
+XX}

@@ -42,7 +42,7 @@ export async function trainAndUpload(
     const own = copyParams(model);
     return train({ task, model: own, config, round, role, seed, vectors, signal, progress });
   }, signal);
-  const update = encodeUpdate(task.model.tensors, model, result, vectors);
+  const update = encodeUpdate(assignment, task.model.tensors, model, result);
   work.beginSending();
   job.onSending(update.byteLength);
   return upload(job, update, context);

@@ -1,9 +1,11 @@
 /** From what training returned to the bytes of an update. Pure. */
 import { parse, TributaryError } from '../protocol/errors.js';
+import type { Assignment } from '../protocol/messages.js';
 import type { TensorSpec } from '../protocol/model.js';
 import { elements } from '../protocol/model.js';
 import type { TensorInput } from '../protocol/safetensors.js';
 import { encodeSafetensors } from '../protocol/safetensors.js';
+import type { ReportedFacts } from '../protocol/update.js';
 import { DELTA, tensorKey, UPDATE_METADATA, updateFacts } from '../protocol/update.js';
 import type { Params, TrainResult } from './types.js';
 
@@ -14,16 +16,17 @@ const DEFAULT_STEPS = 1;
  * An update as safetensors: `delta/<tensor>` for each shared and buffer tensor, the auxiliary vectors
  * that were asked for over the shared ones, and the facts in the metadata.
  *
+ * @param assignment Its `vectors` are the families that the rule asks for: `batch` stands for
+ * `batch.0`, `batch.1`, …
  * @param model The received parameters.
- * @param families Auxiliary vectors that the rule asks for: `batch` stands for `batch.0`, `batch.1`, …
  * @throws TributaryError `wrong_tensors`, `wrong_shape` or `bad_facts`, naming what is wrong with the
  * result, before the coordinator would refuse it and the assignment be used up.
  */
 export function encodeUpdate(
+  assignment: Pick<Assignment, 'id' | 'vectors'>,
   specs: readonly TensorSpec[],
   model: Params,
   result: TrainResult,
-  families: readonly string[],
 ): Uint8Array<ArrayBuffer> {
   const tensors: Record<string, TensorInput> = {};
   for (const spec of specs) {
@@ -34,18 +37,22 @@ export function encodeUpdate(
       data: difference(trained, pick(model, spec, 'model')),
     };
   }
-  for (const [vector, params] of wantedVectors(result, families)) {
+  for (const [vector, params] of wantedVectors(result, assignment.vectors)) {
     for (const spec of specs) {
       if (spec.role !== 'shared') continue;
       const data = pick(params, spec, `vectors: ${vector}`);
       tensors[tensorKey(vector, spec.name)] = { shape: spec.shape, data };
     }
   }
-  return encodeSafetensors(tensors, { [UPDATE_METADATA]: JSON.stringify(factsOf(result)) });
+  const facts = JSON.stringify(factsOf(assignment.id, result));
+  return encodeSafetensors(tensors, { [UPDATE_METADATA]: facts });
 }
 
-function factsOf({ numExamples, numSteps = DEFAULT_STEPS, metrics = {} }: TrainResult) {
-  const facts = { numExamples, numSteps, metrics };
+function factsOf(
+  assignmentId: string,
+  { numExamples, numSteps = DEFAULT_STEPS, metrics = {} }: TrainResult,
+): ReportedFacts {
+  const facts = { assignmentId, numExamples, numSteps, metrics };
   return parse(updateFacts, facts, 'the result of training', 'bad_facts');
 }
 

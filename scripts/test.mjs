@@ -14,9 +14,13 @@ rmSync(report, { force: true });
 
 const vitest = join('node_modules', 'vitest', 'vitest.mjs');
 const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${report}`];
-const { status } = spawnSync(process.execPath, [vitest, 'run', ...reporters, ...process.argv.slice(2)], {
-  stdio: 'inherit',
-});
+const { status } = spawnSync(
+  process.execPath,
+  [vitest, 'run', ...reporters, ...process.argv.slice(2)],
+  {
+    stdio: 'inherit',
+  },
+);
 
 const { numPassedTests, numFailedTests, numPendingTests, numTodoTests, success } = JSON.parse(
   readFileSync(report, 'utf8'),

@@ -5,6 +5,7 @@
 import { resolve } from 'node:path';
 import { z } from 'zod';
 import { TributaryError } from '../protocol/errors.js';
+import { MIN_TOKEN_LENGTH } from './adapters/operator-token.js';
 
 export const logLevels = ['silent', 'fatal', 'error', 'warn', 'info', 'debug', 'trace'] as const;
 export type LogLevel = (typeof logLevels)[number];
@@ -96,7 +97,10 @@ const trustProxy = z.string().transform((value, ctx): TrustProxy => {
 const operatorToken = z
   .string()
   .regex(/^[\x21-\x7e]+$/, 'must be printable ASCII without spaces: try `openssl rand -hex 32`')
-  .min(16, 'is shorter than 16 characters: try `openssl rand -hex 32`');
+  .min(
+    MIN_TOKEN_LENGTH,
+    `is shorter than ${MIN_TOKEN_LENGTH} characters: try \`openssl rand -hex 32\``,
+  );
 
 const oneOf = <T extends string>(values: readonly [T, ...T[]]) =>
   z.enum(values, `must be one of ${values.join(', ')}`);

@@ -25,7 +25,7 @@ export interface WorkerTrainer {
 
 interface Pending {
   readonly resolve: (value: TrainResult | EvaluationReport) => void;
-  readonly reject: (error: unknown) => void;
+  readonly reject: (error: Error) => void;
   readonly onMessage: (message: FromWorker) => void;
 }
 
@@ -90,7 +90,7 @@ export async function workerTrainer(options: WorkerTrainerOptions): Promise<Work
         },
         reject: (error) => {
           done();
-          reject(error as Error);
+          reject(error);
         },
         onMessage,
       });
@@ -107,12 +107,23 @@ export async function workerTrainer(options: WorkerTrainerOptions): Promise<Work
     throw error;
   }
 
-  const train: TrainFunction = ({ signal, progress, ...request }) =>
-    ask<TrainResult>((id) => ({ type: 'train', id, request }), signal, (message) => {
-      if (message.type === 'progress') progress(message.progress);
-    });
+  const train: TrainFunction = (request) => {
+    const { signal, task, model, config, round, role, seed, vectors } = request;
+    const sendable = { task, model, config, round, role, seed, vectors };
+    return ask<TrainResult>(
+      (id) => ({ type: 'train', id, request: sendable }),
+      signal,
+      (message) => {
+        if (message.type === 'progress') request.progress(message.progress);
+      },
+    );
+  };
   const evaluate: EvaluateFunction = ({ signal, ...request }) =>
-    ask<EvaluationReport>((id) => ({ type: 'evaluate', id, request }), signal, () => undefined);
+    ask<EvaluationReport>(
+      (id) => ({ type: 'evaluate', id, request }),
+      signal,
+      () => undefined,
+    );
 
   return {
     train,

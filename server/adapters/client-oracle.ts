@@ -39,6 +39,7 @@ export class ClientOracles {
   readonly #pending = new Map<string, Pending>();
   readonly #settled = new Map<string, Pick<Pending, 'client' | 'tensors'>>();
   readonly #waiting = new Set<() => void>();
+  #closed = false;
 
   constructor(
     private readonly line: QuestionLine,
@@ -117,8 +118,8 @@ export class ClientOracles {
 
   /** Ends every question; the rounds that asked are taken up by the next coordinator. */
   close(): void {
-    const error = new TributaryError('storage_unavailable', 'the coordinator is stopping');
-    for (const pending of [...this.#pending.values()]) pending.settle(error);
+    this.#closed = true;
+    for (const pending of [...this.#pending.values()]) pending.settle(stopping());
     for (const lookAgain of [...this.#waiting]) lookAgain();
   }
 
@@ -126,6 +127,7 @@ export class ClientOracles {
   async #targetOf(run: Run): Promise<Presence> {
     const end = this.clock.now() + timeoutOf(run);
     for (;;) {
+      if (this.#closed) throw stopping();
       const target = this.line
         .present(run.id)
         .find(({ role, oracleBatches }) => role === 'target' && oracleBatches > 0);
@@ -148,6 +150,7 @@ export class ClientOracles {
   }
 
   #ask(run: Run, client: Presence, file: Uint8Array, batch: number): Promise<Answer> {
+    if (this.#closed) return Promise.reject(stopping());
     const deadline = this.clock.now() + timeoutOf(run);
     return new Promise((resolve, reject) => {
       const pending: Pending = {
@@ -215,6 +218,11 @@ function isOf({ client }: Pick<Pending, 'client'>, { runId, id }: Pick<Client, '
 
 function timeoutOf({ spec }: Run): number {
   return spec.oracle?.kind === 'client' ? spec.oracle.timeoutMs : 0;
+}
+
+/** Not an answer, and not the client's fault: the engine leaves the round as it is. */
+function stopping(): TributaryError {
+  return new TributaryError('storage_unavailable', 'the coordinator is stopping');
 }
 
 function unanswered(why: string): TributaryError {

@@ -5,6 +5,7 @@
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { TributaryError } from '../../protocol/errors.js';
 import type { ErrorCode } from '../../protocol/errors.js';
@@ -142,4 +143,32 @@ function connectionLimit(): number | null {
   } catch {
     return null; // not Linux
   }
+}
+
+/**
+ * Listens, and says on which port.
+ *
+ * @throws TributaryError `bad_request`, naming the setting that would have to change.
+ */
+export async function listen(server: Server, host: string, port: number): Promise<number> {
+  await new Promise<void>((resolve, reject) => {
+    const refuse = (error: NodeJS.ErrnoException): void => reject(cannotListen(error, host, port));
+    server.once('error', refuse);
+    server.listen(port, host, () => {
+      server.off('error', refuse);
+      resolve();
+    });
+  });
+  return (server.address() as AddressInfo).port;
+}
+
+function cannotListen(error: NodeJS.ErrnoException, host: string, port: number): TributaryError {
+  const reasons: Partial<Record<string, string>> = {
+    EADDRINUSE: `TRIBUTARY_PORT: ${port} is taken on ${host}: choose another, or 0 for any free one`,
+    EACCES: `TRIBUTARY_PORT: this account may not use port ${port}: choose one from 1024 on`,
+    EADDRNOTAVAIL: `TRIBUTARY_HOST: ${host} is no address of this machine`,
+    ENOTFOUND: `TRIBUTARY_HOST: ${host} is not known`,
+  };
+  const message = reasons[error.code ?? ''] ?? `cannot listen on ${host}:${port}: ${error.message}`;
+  return new TributaryError('bad_request', message, undefined, { cause: error });
 }

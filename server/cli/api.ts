@@ -33,7 +33,12 @@ export interface Api {
 export function connectApi(url: string, operatorToken: string): Api {
   const base = url.replace(/\/+$/, '');
 
-  const send = async (method: string, path: string, body?: BodyInit, headers?: HeadersInit): Promise<Response> => {
+  const send = async (
+    method: string,
+    path: string,
+    body?: BodyInit,
+    headers?: Readonly<Record<string, string>>,
+  ): Promise<Response> => {
     let response: Response;
     try {
       response = await fetch(`${base}/v1${path}`, {
@@ -49,7 +54,12 @@ export function connectApi(url: string, operatorToken: string): Api {
     return response;
   };
 
-  const call = async <T>(schema: z.ZodType<T>, method: string, path: string, body?: object): Promise<T> => {
+  const call = async <T>(
+    schema: z.ZodType<T>,
+    method: string,
+    path: string,
+    body?: object,
+  ): Promise<T> => {
     const response = body
       ? await send(method, path, JSON.stringify(body), { 'content-type': 'application/json' })
       : await send(method, path);
@@ -61,9 +71,11 @@ export function connectApi(url: string, operatorToken: string): Api {
     createRun: (spec) => call(runSummary, 'POST', '/runs', spec),
     runs: async () => (await call(runList, 'GET', '/runs')).runs,
     run: (id) => call(runDetail, 'GET', `/runs/${encodeURIComponent(id)}`),
-    round: (id, round) => call(roundDetail, 'GET', `/runs/${encodeURIComponent(id)}/rounds/${round}`),
+    round: (id, round) =>
+      call(roundDetail, 'GET', `/runs/${encodeURIComponent(id)}/rounds/${round}`),
     stop: (id) => call(runSummary, 'POST', `/runs/${encodeURIComponent(id)}/stop`),
-    enrol: (id, name, role) => call(enrolled, 'POST', `/runs/${encodeURIComponent(id)}/clients`, { name, role }),
+    enrol: (id, name, role) =>
+      call(enrolled, 'POST', `/runs/${encodeURIComponent(id)}/clients`, { name, role }),
     async putBlob(bytes) {
       const sha256 = createHash('sha256').update(bytes).digest('hex');
       const response = await send('PUT', `/blobs/${sha256}`, bytes as Uint8Array<ArrayBuffer>, {

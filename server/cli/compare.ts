@@ -71,10 +71,16 @@ async function compare(options: CompareOptions): Promise<void> {
     if (!options.json) process.stdout.write(`${rendered(comparisons.at(-1)!)}\n\n`);
   }
   if (options.json) print({ backend, seeds, comparisons }, true, String);
-  else process.stdout.write(`${seeds} seeds, ${backend.name} ${backend.version}: mean ± standard deviation\n`);
+  else
+    process.stdout.write(
+      `${seeds} seeds, ${backend.name} ${backend.version}: mean ± standard deviation\n`,
+    );
 }
 
-async function compareOn({ title, at, story: storyOf }: Setting, seeds: number): Promise<Comparison> {
+async function compareOn(
+  { title, at, story: storyOf }: Setting,
+  seeds: number,
+): Promise<Comparison> {
   const byRule = new Map<string, number[][]>();
   for (let seed = 1; seed <= seeds; seed++) {
     const story = await storyOf(seed);

@@ -16,7 +16,10 @@ export interface ConnectionOptions {
 export function operatorCommand(command: Command): Command {
   return command
     .option('--url <url>', 'the coordinator', process.env.TRIBUTARY_URL ?? 'http://127.0.0.1:8080')
-    .option('--token <token>', 'operator token; else $TRIBUTARY_OPERATOR_TOKEN, else <data dir>/operator-token')
+    .option(
+      '--token <token>',
+      'operator token; else $TRIBUTARY_OPERATOR_TOKEN, else <data dir>/operator-token',
+    )
     .option('--json', 'print JSON');
 }
 

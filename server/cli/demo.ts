@@ -35,7 +35,10 @@ export function addDemoCommand(program: Command): void {
     .command('demo')
     .description('train on real digits with client processes on this machine, and compare rules')
     .addOption(
-      new Option('--rule <story>', 'fedlaw: label skew, against FedAvg; fedgp: domain shift, against FedDA')
+      new Option(
+        '--rule <story>',
+        'fedlaw: label skew, against FedAvg; fedgp: domain shift, against FedDA',
+      )
         .choices(['fedlaw', 'fedgp'])
         .default('fedlaw'),
     )
@@ -51,13 +54,22 @@ async function demo(options: DemoOptions): Promise<void> {
   const rounds = wholeNumber(options.rounds, '--rounds');
   const seed = wholeNumber(options.seed, '--seed');
   const backend = await prepareBackend();
-  const story = await (options.rule === 'fedgp' ? domainShift(seed, rounds) : labelSkew(seed, rounds, CLIENTS));
+  const story = await (options.rule === 'fedgp'
+    ? domainShift(seed, rounds)
+    : labelSkew(seed, rounds, CLIENTS));
   // Under the system's temporary folder: the account that PostgreSQL runs under must get in.
   const folder = await mkdtemp(join(tmpdir(), 'tributary-demo-'));
-  const coordinator = await createCoordinator({ dataDir: join(folder, 'data'), port: 0, logLevel: 'warn' });
+  const coordinator = await createCoordinator({
+    dataDir: join(folder, 'data'),
+    port: 0,
+    logLevel: 'warn',
+  });
   try {
     say(options, `${story.title}; ${story.test.size} held out`);
-    say(options, `coordinator at ${coordinator.url}, embedded PostgreSQL, clients on ${backend.name} ${backend.version}\n`);
+    say(
+      options,
+      `coordinator at ${coordinator.url}, embedded PostgreSQL, clients on ${backend.name} ${backend.version}\n`,
+    );
     const results = await playAll(story, seed, folder, coordinator);
     print(results, options.json, (value) => `\n${renderResults(story, value)}`);
     const seconds = (performance.now() - started) / 1000;
@@ -83,7 +95,7 @@ async function playAll(
   const results: RunResult[] = [];
   for (const [index, run] of story.runs.entries()) {
     // Once is enough to show that a killed client changes nothing.
-    const killInRound = index === 0 ? Math.ceil((story.common.rounds) / 2) : null;
+    const killInRound = index === 0 ? Math.ceil(story.common.rounds / 2) : null;
     results.push(await play(story, run, { api, folder, init, proxy, killInRound }));
   }
   return results;

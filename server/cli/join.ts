@@ -42,7 +42,8 @@ export function addJoinCommand(program: Command): void {
 
 async function joinCommand(url: string, options: JoinCommandOptions): Promise<void> {
   const token = options.token ?? process.env.TRIBUTARY_TOKEN;
-  if (!token) throw new TributaryError('unauthorized', 'no token: give --token, or set TRIBUTARY_TOKEN');
+  if (!token)
+    throw new TributaryError('unauthorized', 'no token: give --token, or set TRIBUTARY_TOKEN');
   if (!options.data && !options.validation) {
     throw new TributaryError('bad_request', 'nothing to do: give --data, --validation, or both');
   }
@@ -50,8 +51,13 @@ async function joinCommand(url: string, options: JoinCommandOptions): Promise<vo
   const data = options.data ? await loadDataset(options.data, task.data) : null;
   const validation = options.validation ? await loadDataset(options.validation, task.data) : null;
   if (options.check) {
-    const described = { data: data && describeDataset(task.data, data), validation: validation && describeDataset(task.data, validation) };
-    print({ task: task.name, ...identity, ...described }, options.json, (value) => checked(task, value));
+    const described = {
+      data: data && describeDataset(task.data, data),
+      validation: validation && describeDataset(task.data, validation),
+    };
+    print({ task: task.name, ...identity, ...described }, options.json, (value) =>
+      checked(task, value),
+    );
     return;
   }
   const leaving = new AbortController();
@@ -63,7 +69,9 @@ async function joinCommand(url: string, options: JoinCommandOptions): Promise<vo
     token,
     backends: [`${backend.name} ${backend.version}`],
     ...(data ? { train: tfjsTrainer({ data }) } : {}),
-    ...(validation ? { evaluate: tfjsEvaluator({ data: validation }), oracle: oracleOn(validation) } : {}),
+    ...(validation
+      ? { evaluate: tfjsEvaluator({ data: validation }), oracle: oracleOn(validation) }
+      : {}),
     signal: leaving.signal,
     ...(options.quiet || options.json ? {} : { onEvent: say }),
   });
@@ -81,7 +89,12 @@ function oracleOn(data: Dataset): ClientOracle {
 
 function checked(
   task: Task,
-  value: { clientId: string; runId: string; data: DatasetDescription | null; validation: DatasetDescription | null },
+  value: {
+    clientId: string;
+    runId: string;
+    data: DatasetDescription | null;
+    validation: DatasetDescription | null;
+  },
 ): string {
   const lines = [`${value.clientId} in run ${value.runId}, task ${task.name}`];
   for (const name of ['data', 'validation'] as const) {
@@ -118,7 +131,9 @@ function sentence(event: ClientEvent): string | null {
     case 'assigned':
       return `round ${event.work.round}: ${event.work.kind === 'train' ? 'training' : 'evaluating'}`;
     case 'sending':
-      return event.work.kind === 'train' ? `round ${event.work.round}: sending ${bytes(event.bytes)}` : null;
+      return event.work.kind === 'train'
+        ? `round ${event.work.round}: sending ${bytes(event.bytes)}`
+        : null;
     case 'receipt': {
       const { status, error } = event.receipt;
       return `round ${event.work.round}: ${status}${error ? ` (${error.code}: ${error.message})` : ''}`;

@@ -14,9 +14,14 @@ export function addModelCommands(program: Command): void {
     .requiredOption('--out <file>', 'where to write it')
     .action(async (run: string, options: ConnectionOptions & { round?: string; out: string }) => {
       const api = await connect(options);
-      const version = options.round === undefined ? 'newest' : wholeNumber(options.round, '--round');
+      const version =
+        options.round === undefined ? 'newest' : wholeNumber(options.round, '--round');
       const content = await api.model(run, version);
       await writeFile(options.out, content);
-      print({ out: options.out, bytes: content.byteLength }, options.json, (value) => `${value.out}: ${bytes(value.bytes)}`);
+      print(
+        { out: options.out, bytes: content.byteLength },
+        options.json,
+        (value) => `${value.out}: ${bytes(value.bytes)}`,
+      );
     });
 }

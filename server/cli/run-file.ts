@@ -21,7 +21,10 @@ import type { ModelSpec } from '../../protocol/model.js';
 import type { RunSpecInput } from '../../protocol/run.js';
 import type { Api } from './api.js';
 
-const namedOrName = z.union([z.string().transform((name) => ({ name })), z.looseObject({ name: z.string() })]);
+const namedOrName = z.union([
+  z.string().transform((name) => ({ name })),
+  z.looseObject({ name: z.string() }),
+]);
 const taskBody = z.looseObject({ model: z.looseObject({ format: z.string(), body: z.json() }) });
 const initBody = z.union([
   z.strictObject({ seed: z.int().nonnegative() }),
@@ -42,7 +45,10 @@ export async function loadRunFile(path: string, api: Pick<Api, 'putBlob'>): Prom
   const near = (name: string): string => resolve(dirname(path), name);
   const read = async (name: string): Promise<Uint8Array> => readBytes(near(name));
 
-  const task = typeof file.task === 'string' ? parse(taskBody, await readJson(near(file.task)), file.task) : file.task;
+  const task =
+    typeof file.task === 'string'
+      ? parse(taskBody, await readJson(near(file.task)), file.task)
+      : file.task;
   const model = await completeModel(task.model);
   const upload = async (): Promise<string> => {
     if ('blob' in file.init) return file.init.blob;
@@ -53,13 +59,16 @@ export async function loadRunFile(path: string, api: Pick<Api, 'putBlob'>): Prom
   const spec: Record<string, unknown> = { ...file, task: { ...task, model }, init };
   if (file.oracle) {
     const { file: dataFile, ...oracle } = file.oracle;
-    spec.oracle = dataFile === undefined ? oracle : { ...oracle, data: await api.putBlob(await read(dataFile)) };
+    spec.oracle =
+      dataFile === undefined
+        ? oracle
+        : { ...oracle, data: await api.putBlob(await read(dataFile)) };
   }
   // The coordinator parses it whole, and names the field that is wrong.
   return spec as RunSpecInput;
 }
 
-async function completeModel(model: z.infer<typeof taskBody>["model"]): Promise<ModelSpec> {
+async function completeModel(model: z.infer<typeof taskBody>['model']): Promise<ModelSpec> {
   if (model.format === 'tfjs-layers' && !('tensors' in model)) return specFromTopology(model.body);
   return parse(modelSpec, model, 'task.model');
 }
@@ -68,7 +77,12 @@ async function readBytes(path: string): Promise<Uint8Array> {
   try {
     return await readFile(path);
   } catch (cause) {
-    throw new TributaryError('bad_request', `cannot read ${path}: ${(cause as Error).message}`, undefined, { cause });
+    throw new TributaryError(
+      'bad_request',
+      `cannot read ${path}: ${(cause as Error).message}`,
+      undefined,
+      { cause },
+    );
   }
 }
 
@@ -77,6 +91,11 @@ async function readJson(path: string): Promise<unknown> {
   try {
     return JSON.parse(text) as unknown;
   } catch (cause) {
-    throw new TributaryError('bad_request', `${path} is not JSON: ${(cause as Error).message}`, undefined, { cause });
+    throw new TributaryError(
+      'bad_request',
+      `${path} is not JSON: ${(cause as Error).message}`,
+      undefined,
+      { cause },
+    );
   }
 }

@@ -43,7 +43,8 @@ export function addRunCommands(program: Command): void {
     .action(async (id: string, options: ConnectionOptions & { round?: string }) => {
       const api = await connect(options);
       if (options.round === undefined) print(await api.run(id), options.json, shown);
-      else print(await api.round(id, wholeNumber(options.round, '--round')), options.json, roundShown);
+      else
+        print(await api.round(id, wholeNumber(options.round, '--round')), options.json, roundShown);
     });
 
   operatorCommand(run.command('enrol <id> <name>'))
@@ -52,14 +53,22 @@ export function addRunCommands(program: Command): void {
     .action(async (id: string, name: string, options: ConnectionOptions & { role: string }) => {
       const api = await connect(options);
       const client = await api.enrol(id, name, parseRole(options.role));
-      print(client, options.json, (c) => `${c.clientId} (${c.role})  ${c.token}\nThe token is shown only this once.`);
+      print(
+        client,
+        options.json,
+        (c) => `${c.clientId} (${c.role})  ${c.token}\nThe token is shown only this once.`,
+      );
     });
 
   operatorCommand(run.command('stop <id>'))
     .description('end a run; its checkpoints stay')
     .action(async (id: string, options: ConnectionOptions) => {
       const api = await connect(options);
-      print(await api.stop(id), options.json, (summary) => `run ${summary.id} is ${summary.status}`);
+      print(
+        await api.stop(id),
+        options.json,
+        (summary) => `run ${summary.id} is ${summary.status}`,
+      );
     });
 }
 
@@ -75,7 +84,10 @@ function nameAndRole(text: string): { name: string; role: Role } {
 function parseRole(text: string): Role {
   const result = roleSchema.safeParse(text);
   if (result.success) return result.data;
-  throw new TributaryError('bad_request', `"${text}" is not a role: use ${roleSchema.options.join(', ')}`);
+  throw new TributaryError(
+    'bad_request',
+    `"${text}" is not a role: use ${roleSchema.options.join(', ')}`,
+  );
 }
 
 export function wholeNumber(text: string, what: string): number {
@@ -85,26 +97,41 @@ export function wholeNumber(text: string, what: string): number {
 
 function listed(runs: readonly RunSummary[]): string {
   if (runs.length === 0) return 'no runs yet: create one with "tributary run create FILE"';
-  const rows = runs.map((r) => [r.id, r.rule, r.status, `${r.round}/${r.rounds}`, r.createdAt.slice(0, 16).replace('T', ' ')]);
+  const rows = runs.map((r) => [
+    r.id,
+    r.rule,
+    r.status,
+    `${r.round}/${r.rounds}`,
+    r.createdAt.slice(0, 16).replace('T', ' '),
+  ]);
   return table(['run', 'rule', 'status', 'round', 'created (UTC)'], rows);
 }
 
 function shown(run: RunDetail): string {
   const { spec } = run;
   const committed = run.history.filter((round) => round.evaluation);
-  const accuracy = committed.map((round) => round.evaluation!.pooled.accuracy).filter(Number.isFinite);
+  const accuracy = committed
+    .map((round) => round.evaluation!.pooled.accuracy)
+    .filter(Number.isFinite);
   return [
     `run ${run.id}: ${spec.task.name} under ${run.rule}, seed ${spec.seed}`,
     `${run.status}${run.reason ? ` (${run.reason})` : ''}: ${run.now}`,
-    ...(accuracy.length > 0 ? [`accuracy ${sparkline(accuracy)} ${accuracy.at(-1)!.toFixed(4)}`] : []),
+    ...(accuracy.length > 0
+      ? [`accuracy ${sparkline(accuracy)} ${accuracy.at(-1)!.toFixed(4)}`]
+      : []),
     '',
     table(
       ['round', 'try', 'phase', 'invited', 'accepted', 'bytes', 'accuracy', 'checkpoint'],
       run.history.map(roundRow),
     ),
-    ...run.history.filter((round) => round.reason).map((round) => `round ${round.round}, try ${round.attempt}: ${round.reason!}`),
+    ...run.history
+      .filter((round) => round.reason)
+      .map((round) => `round ${round.round}, try ${round.attempt}: ${round.reason!}`),
     '',
-    table(['client', 'role', 'present'], run.clients.map((c) => [c.id, c.role, c.present ? 'yes' : 'no'])),
+    table(
+      ['client', 'role', 'present'],
+      run.clients.map((c) => [c.id, c.role, c.present ? 'yes' : 'no']),
+    ),
   ].join('\n');
 }
 
@@ -133,7 +160,9 @@ function roundShown(round: RoundDetail): string {
     u.weight?.toFixed(6) ?? '',
     u.receipt?.sha256.slice(0, 12) ?? '',
   ]);
-  const diagnostics = Object.entries(round.diagnostics).map(([name, value]) => `${name} ${value.toPrecision(6)}`);
+  const diagnostics = Object.entries(round.diagnostics).map(
+    ([name, value]) => `${name} ${value.toPrecision(6)}`,
+  );
   return [
     `round ${round.round}, try ${round.attempt}: ${round.phase}${round.reason ? ` (${round.reason})` : ''}`,
     table(['client', 'kind', 'state', 'code', 'examples', 'norm', 'weight', 'update'], rows),

@@ -43,7 +43,11 @@ function onEvent(event: JoinEvent): void {
       break;
     case 'assigned':
       showProgress(0);
-      showNow(event.work.kind === 'train' ? `round ${event.work.round}: training` : `round ${event.work.round}: evaluating`);
+      showNow(
+        event.work.kind === 'train'
+          ? `round ${event.work.round}: training`
+          : `round ${event.work.round}: evaluating`,
+      );
       break;
     case 'progress':
       showProgress(event.progress.fraction);
@@ -64,7 +68,9 @@ function onEvent(event: JoinEvent): void {
       showProblem(event.error.message);
       break;
     case 'retry':
-      showNow(`${event.what}: ${event.error.message}; next try in ${(event.delayMs / 1000).toFixed(1)} s`);
+      showNow(
+        `${event.what}: ${event.error.message}; next try in ${(event.delayMs / 1000).toFixed(1)} s`,
+      );
       break;
     case 'closed':
       showNow(event.reason);
@@ -85,8 +91,9 @@ async function takePart(signal: AbortSignal): Promise<void> {
     Run: identity.runId,
     Model: `${task.model.tensors.length} tensors, ${parameters(task).toLocaleString('en')} parameters`,
   });
-  const [file] = fields.data.files ?? [];
-  const [validation] = fields.validation.files ?? [];
+  const file = chosen(fields.data);
+  const validation = chosen(fields.validation);
+  if (!file) throw new Error('choose a file with training data');
   const data = await datasetOf(sdk, file, task);
   const trainer = await sdk.workerTrainer(
     validation ? { data, evaluationData: await datasetOf(sdk, validation, task) } : { data },
@@ -109,8 +116,15 @@ async function takePart(signal: AbortSignal): Promise<void> {
   }
 }
 
+function chosen(input: HTMLInputElement): File | null {
+  return input.files?.item(0) ?? null;
+}
+
 function parameters(task: Task): number {
-  return task.model.tensors.reduce((sum, { shape }) => sum + shape.reduce((n, size) => n * size, 1), 0);
+  return task.model.tensors.reduce(
+    (sum, { shape }) => sum + shape.reduce((n, size) => n * size, 1),
+    0,
+  );
 }
 
 fields.form.addEventListener('submit', (event) => {

@@ -6,22 +6,24 @@ export type Tone = 'idle' | 'live' | 'good' | 'bad';
 
 interface RoundRow {
   readonly row: HTMLTableRowElement;
-  readonly cells: Readonly<Record<'receipt' | 'loss' | 'bytes' | 'weight' | 'update', HTMLTableCellElement>>;
+  readonly cells: Readonly<
+    Record<'receipt' | 'loss' | 'bytes' | 'weight' | 'update', HTMLTableCellElement>
+  >;
 }
 
-function element<T extends HTMLElement>(id: string): T {
+function element(id: string): HTMLElement {
   const found = document.getElementById(id);
   if (!found) throw new Error(`the page has no element "${id}"`);
-  return found as T;
+  return found;
 }
 
 export const fields = {
-  form: element<HTMLFormElement>('join'),
-  token: element<HTMLInputElement>('token'),
-  data: element<HTMLInputElement>('data'),
-  validation: element<HTMLInputElement>('validation'),
-  submit: element<HTMLButtonElement>('submit'),
-  leave: element<HTMLButtonElement>('leave'),
+  form: element('join') as HTMLFormElement,
+  token: element('token') as HTMLInputElement,
+  data: element('data') as HTMLInputElement,
+  validation: element('validation') as HTMLInputElement,
+  submit: element('submit') as HTMLButtonElement,
+  leave: element('leave') as HTMLButtonElement,
 };
 
 const rows = new Map<number, RoundRow>();
@@ -105,7 +107,13 @@ function rowOf(round: number): RoundRow {
     return made;
   };
   const row = document.createElement('tr');
-  const cells = { receipt: cell(), loss: cell(true), bytes: cell(true), weight: cell(true), update: cell() };
+  const cells = {
+    receipt: cell(),
+    loss: cell(true),
+    bytes: cell(true),
+    weight: cell(true),
+    update: cell(),
+  };
   const name = document.createElement('td');
   name.textContent = String(round);
   row.append(name, cells.receipt, cells.loss, cells.bytes, cells.weight, cells.update);

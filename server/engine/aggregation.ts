@@ -1,18 +1,17 @@
 /** From the accepted updates of a round to the next checkpoint. Reads and writes blobs only. */
 import { DELTA } from '../../protocol/update.js';
 import { applyDelta } from '../core/apply.js';
-import { emptyContribution, finishFold, foldScale, foldTile, weightTerm } from '../core/kernels/fold.js';
+import {
+  emptyContribution,
+  finishFold,
+  foldScale,
+  foldTile,
+  weightTerm,
+} from '../core/kernels/fold.js';
 import type { Kernels } from '../core/kernels/kernels.js';
 import type { Layout } from '../core/layout.js';
 import { layoutOf, tiles } from '../core/layout.js';
-import type {
-  AssignmentRecord,
-  BlobStore,
-  Checkpoint,
-  OracleProvider,
-  RoundChanges,
-  Run,
-} from '../core/ports.js';
+import type { AssignmentRecord, Checkpoint, RoundChanges, Run } from '../core/ports.js';
 import type { Round } from '../core/round.js';
 import type { ClientId, Outcome, UpdateFacts } from '../core/rules/rule.js';
 import { MAX_EXAMPLES } from '../core/admission.js';
@@ -20,7 +19,6 @@ import {
   decodeModel,
   encodeModel,
   flatten,
-  loadState,
   putBlob,
   putState,
   readAll,
@@ -28,6 +26,7 @@ import {
 } from './checkpoints.js';
 import type { Params } from './checkpoints.js';
 import { composedRule } from './run-rule.js';
+import type { EngineTools } from './engine.js';
 import { openUpdate, readTile } from './update-file.js';
 
 export interface AggregationInput {
@@ -40,11 +39,7 @@ export interface AggregationInput {
   readonly numClients: number;
 }
 
-export interface AggregationParts {
-  readonly blobs: BlobStore;
-  readonly oracles: OracleProvider;
-  readonly kernels: Kernels;
-}
+export type AggregationParts = Pick<EngineTools, 'blobs' | 'oracles' | 'kernels' | 'stateOf'>;
 
 export type AggregationResult = Required<
   Pick<RoundChanges, 'checkpoint' | 'weights' | 'coefficients' | 'diagnostics' | 'matrices'>
@@ -99,7 +94,7 @@ interface ModelAndUpdates {
 
 async function runRule(
   { run, round, base, numClients }: AggregationInput,
-  { blobs, oracles, kernels }: AggregationParts,
+  { oracles, kernels, stateOf }: AggregationParts,
   { before, model, shared, updates }: ModelAndUpdates,
 ): Promise<Outcome> {
   const { rule, options, needs } = composedRule(run.spec);
@@ -111,7 +106,7 @@ async function runRule(
       numClients,
       model,
       layout: shared,
-      state: await loadState(blobs, base.stateSha256),
+      state: await stateOf(base.stateSha256),
       fold: run.fold,
       kernels,
       oracle,
@@ -124,7 +119,10 @@ async function runRule(
   }
 }
 
-function factsOf({ clientId, role, baseVersion, update }: AssignmentRecord, round: Round): UpdateFacts {
+function factsOf(
+  { clientId, role, baseVersion, update }: AssignmentRecord,
+  round: Round,
+): UpdateFacts {
   const { numExamples, numSteps, metrics, norm, maxAbs } = update!;
   const staleness = round.baseVersion - baseVersion;
   return { clientId, role, numExamples, numSteps, metrics, norm, maxAbs, baseVersion, staleness };
@@ -161,7 +159,10 @@ function recordOf(
   const finite = Object.entries(outcome.diagnostics).filter(([, value]) => Number.isFinite(value));
   return {
     weights,
-    coefficients: namedCoefficients(outcome, accepted.map((a) => a.clientId)),
+    coefficients: namedCoefficients(
+      outcome,
+      accepted.map((a) => a.clientId),
+    ),
     diagnostics: Object.fromEntries(finite),
     matrices: outcome.matrices ?? {},
   };

@@ -1,13 +1,13 @@
 /** The engine: one loop a run, and the verbs that gateways call. */
-import { TributaryError } from '../../protocol/errors.js';
+import { TributaryError, parse } from '../../protocol/errors.js';
 import type { Assignment } from '../../protocol/messages.js';
 import { plainName } from '../../protocol/model.js';
-import { parse } from '../../protocol/errors.js';
 import type { Role } from '../../protocol/run.js';
 import type { EvaluationReport } from '../../protocol/update.js';
 import { referenceKernels } from '../core/kernels/reference.js';
 import type { AssignmentRecord, Client, Presence, Run } from '../core/ports.js';
 import { assignmentMessage } from './assignments.js';
+import { loadState } from './checkpoints.js';
 import { createRun } from './creation.js';
 import type { Engine, EngineParts } from './engine.js';
 import { maxUploadBytes, submit } from './intake.js';
@@ -17,7 +17,11 @@ import { composedRule } from './run-rule.js';
 import { hashToken, newToken } from './tokens.js';
 
 export function createEngine(engineParts: EngineParts): Engine {
-  const parts = { kernels: referenceKernels, ...engineParts };
+  const parts = {
+    ...engineParts,
+    kernels: referenceKernels,
+    stateOf: rememberingLast((sha256: string | null) => loadState(engineParts.blobs, sha256)),
+  };
   const { store, clock, log } = parts;
   const loops = new Map<string, RunLoop>();
   let closed = false;
@@ -149,7 +153,10 @@ export function createEngine(engineParts: EngineParts): Engine {
     async report(client, assignmentId, report: EvaluationReport) {
       const record = await assignmentOf(client, assignmentId);
       if (record.kind !== 'evaluate') {
-        throw new TributaryError('assignment_unknown', `assignment "${assignmentId}" takes no evaluation`);
+        throw new TributaryError(
+          'assignment_unknown',
+          `assignment "${assignmentId}" takes no evaluation`,
+        );
       }
       const taken = await store.report(assignmentId, report);
       loopOf(client.runId).poke();
@@ -161,7 +168,9 @@ export function createEngine(engineParts: EngineParts): Engine {
 
   /** A crash between a commit and the deletion of its updates leaves them behind. */
   async function releaseLeftovers(run: Run): Promise<void> {
-    const ended = (await store.rounds(run.id)).filter(({ round }) => round.closedAt !== null).at(-1);
+    const ended = (await store.rounds(run.id))
+      .filter(({ round }) => round.closedAt !== null)
+      .at(-1);
     if (!ended) return;
     const { number, attempt } = ended.round;
     await releaseUpdates({ run, parts }, await store.assignments(run.id, number, attempt));
@@ -169,10 +178,26 @@ export function createEngine(engineParts: EngineParts): Engine {
 
   async function refuseSecondTarget(run: Run, client: Client): Promise<void> {
     if (client.role !== 'target' || !composedRule(run.spec).needs.target) return;
-    const other = (await store.clients(run.id)).find(({ role }: { role: Role }) => role === 'target');
+    const other = (await store.clients(run.id)).find(
+      ({ role }: { role: Role }) => role === 'target',
+    );
     if (other) {
       const message = `the rule "${run.spec.rule.name}" works with one target, and "${other.id}" is it`;
       throw new TributaryError('conflict', message);
     }
   }
+}
+
+/** Keeps the last answer: all uploads of a round ask for the same one. A failure is not kept. */
+function rememberingLast<K, V>(load: (key: K) => Promise<V>): (key: K) => Promise<V> {
+  let last: { key: K; value: Promise<V> } | null = null;
+  return (key) => {
+    if (last?.key === key) return last.value;
+    const made = { key, value: load(key) };
+    last = made;
+    made.value.catch(() => {
+      if (last === made) last = null;
+    });
+    return made.value;
+  };
 }

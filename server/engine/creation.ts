@@ -39,7 +39,12 @@ export async function createRun(input: unknown, now: number, parts: CreationPart
   };
   await parts.oracles.check?.(run);
   const checkpoint = await firstCheckpoint(run, parts.blobs);
-  const body = { name: spec.name, rule: spec.rule, seed: spec.seed, model: checkpoint.sha256 } as Json;
+  const body = {
+    name: spec.name,
+    rule: spec.rule,
+    seed: spec.seed,
+    model: checkpoint.sha256,
+  } as Json;
   const event = { at: now, type: 'run-created', body };
   await parts.store.createRun(run, checkpoint, openRound(run.id, 1, 1, 0, now), [event]);
   return run;
@@ -53,7 +58,10 @@ function completed(spec: RunSpec, rule: RunRule): RunSpec {
   return {
     ...spec,
     rule: { name: spec.rule.name, options: rule.innerOptions as Record<string, Json> },
-    optimizer: { name: spec.optimizer.name, options: rule.optimizerOptions as Record<string, Json> },
+    optimizer: {
+      name: spec.optimizer.name,
+      options: rule.optimizerOptions as Record<string, Json>,
+    },
     quorum: { ...spec.quorum, required },
   };
 }
@@ -70,10 +78,16 @@ function checkNeeds(spec: RunSpec, { needs, inner, minUpdates }: RunRule): void 
   if (size === 'all') return;
   if (size < minUpdates) refuse(`needs ${minUpdates} updates, and the cohort has ${size}`);
   if (size < spec.quorum.min) {
-    throw new TributaryError('bad_request', `run: quorum.min is ${spec.quorum.min}, and the cohort has ${size}`);
+    throw new TributaryError(
+      'bad_request',
+      `run: quorum.min is ${spec.quorum.min}, and the cohort has ${size}`,
+    );
   }
   if (size > spec.caps.cohortMax) {
-    throw new TributaryError('bad_request', `run: cohort.size ${size} is over caps.cohortMax ${spec.caps.cohortMax}`);
+    throw new TributaryError(
+      'bad_request',
+      `run: cohort.size ${size} is over caps.cohortMax ${spec.caps.cohortMax}`,
+    );
   }
 }
 

@@ -1,8 +1,20 @@
 /** The engine's face: what gateways, commands and tests may ask of it. */
 import type { Assignment } from '../../protocol/messages.js';
 import type { Role } from '../../protocol/run.js';
+import type { Kernels } from '../core/kernels/kernels.js';
+import type { RuleState } from '../core/rules/rule.js';
 import type { EvaluationReport, Receipt } from '../../protocol/update.js';
-import type { BlobStore, Client, Clock, OracleProvider, Presence, Run, StagedBlob, Store, Transport } from '../core/ports.js';
+import type {
+  BlobStore,
+  Client,
+  Clock,
+  OracleProvider,
+  Presence,
+  Run,
+  StagedBlob,
+  Store,
+  Transport,
+} from '../core/ports.js';
 
 /** The few things that the engine says of itself; pino's loggers fit. */
 export interface Log {
@@ -18,6 +30,13 @@ export interface EngineParts {
   readonly clock: Clock;
   readonly oracles: OracleProvider;
   readonly log: Log;
+}
+
+/** The parts, and what the engine makes of them for its own use. */
+export interface EngineTools extends EngineParts {
+  readonly kernels: Kernels;
+  /** The state of rule and optimizer by its blob; the one that was asked for last is kept. */
+  readonly stateOf: (sha256: string | null) => Promise<RuleState>;
 }
 
 export interface Engine {

@@ -8,7 +8,9 @@ import type { AssignmentRecord } from '../core/ports.js';
  * pooled over the sites that report it. Null where nobody reported.
  */
 export function pooled(version: number, records: readonly AssignmentRecord[]): Evaluation | null {
-  const reports = records.flatMap(({ clientId, report }) => (report ? [{ clientId, ...report }] : []));
+  const reports = records.flatMap(({ clientId, report }) =>
+    report ? [{ clientId, ...report }] : [],
+  );
   if (reports.length === 0) return null;
   const names = [...new Set(reports.flatMap(({ sums }) => Object.keys(sums)))].sort();
   const mean = (name: string): number => {

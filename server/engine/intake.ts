@@ -4,12 +4,167 @@ import type { Role } from '../../protocol/run.js';
 import type { SafetensorsHeader } from '../../protocol/safetensors.js';
 import type { Receipt, ReportedFacts } from '../../protocol/update.js';
 import { DELTA, UPDATE_METADATA, updateFacts } from '../../protocol/update.js';
-import { MAX_MEMBERS, VectorScan, checkFacts, checkTensors } from '../core/admission.js';
+import {
+  VectorScan,
+  checkCaps,
+  checkReported,
+  checkTensors,
+  maxUpdateBytes,
+} from '../core/admission.js';
 import type { Layout } from '../core/layout.js';
 import { layoutOf, tiles } from '../core/layout.js';
 import type { AssignmentRecord, Blob, Run, StagedBlob, UpdateRow } from '../core/ports.js';
 import type { UpdateFacts } from '../core/rules/rule.js';
-import { loadState } from './checkpoints.js';
-import type { EngineParts } from './engine.js';
+import type { EngineTools } from './engine.js';
+import type { RunRule } from './run-rule.js';
 import { composedRule, vectorsFor } from './run-rule.js';
-import { readHeader, readTile, vectorsOf } from './update-file.js';
+import { readHeader, readTile } from './update-file.js';
+
+type Judgement = Pick<
+  UpdateRow,
+  'numExamples' | 'numSteps' | 'norm' | 'maxAbs' | 'metrics' | 'error'
+>;
+
+/** Greatest length of an upload by a client with this role. */
+export function maxUploadBytes({ spec }: Run, role: Role): number {
+  return maxUpdateBytes(spec.task.model.tensors, vectorsFor(composedRule(spec).needs, role));
+}
+
+/**
+ * Judges the content, makes the bytes durable where they count, and records the receipt. In this
+ * order: a receipt that says accepted is never without its blob.
+ *
+ * @throws TributaryError `assignment_used`, `storage_unavailable`.
+ */
+export async function submit(
+  run: Run,
+  record: AssignmentRecord,
+  staged: StagedBlob,
+  tools: EngineTools,
+): Promise<Receipt> {
+  const { store, blobs, clock } = tools;
+  const { sha256, bytes } = staged;
+  const row = (judgement: Judgement): Omit<UpdateRow, 'weight'> => ({
+    sha256,
+    bytes,
+    receivedAt: clock.now(),
+    ...judgement,
+  });
+  let counts = false;
+  try {
+    // An assignment that has its receipt already gets the same one, whatever the bytes look like now.
+    const judgement = record.update ? unread(null) : await judge(run, record, staged, tools);
+    counts = record.state === 'invited' && judgement.error === null;
+    if (counts) await staged.commit();
+    else await staged.discard();
+    const receipt = await store.record(record.id, row(judgement));
+    if (counts && receipt.status !== 'accepted') await blobs.delete(sha256);
+    return receipt;
+  } catch (error) {
+    if (counts && isUsed(error)) await blobs.delete(sha256);
+    else if (!counts) await staged.discard();
+    throw error;
+  }
+}
+
+function isUsed(error: unknown): boolean {
+  return error instanceof TributaryError && error.code === 'assignment_used';
+}
+
+/** What is recorded of an update whose content says nothing. */
+function unread(error: UpdateRow['error']): Judgement {
+  return { numExamples: 0, numSteps: 0, norm: 0, maxAbs: 0, metrics: {}, error };
+}
+
+/** Reads an upload and says what is in it, or why it is refused. Never throws for its content. */
+async function judge(
+  run: Run,
+  record: AssignmentRecord,
+  blob: Blob,
+  tools: EngineTools,
+): Promise<Judgement> {
+  try {
+    return await examine(run, record, blob, tools);
+  } catch (error) {
+    // A fault of ours is not the client's: nothing is recorded, and it may send again.
+    if (!(error instanceof TributaryError) || error.status >= 500) throw error;
+    return unread(error.toBody());
+  }
+}
+
+async function examine(
+  run: Run,
+  record: AssignmentRecord,
+  blob: Blob,
+  tools: EngineTools,
+): Promise<Judgement> {
+  const { tensors: specs } = run.spec.task.model;
+  const rule = composedRule(run.spec);
+  const header = await readHeader(blob);
+  const reported = reportedFacts(header);
+  checkReported(reported, record.id);
+  const vectors = checkTensors(header.tensors, specs, vectorsFor(rule.needs, record.role));
+
+  const shared = layoutOf(specs, 'shared');
+  const delta = await scan(blob, header, shared, DELTA);
+  const others = [
+    await scan(blob, header, layoutOf(specs, 'buffer'), DELTA),
+    ...(await inTurn(vectors, (vector) => scan(blob, header, shared, vector))),
+  ];
+  const maxAbs = Math.max(delta.maxAbs, ...others.map((other) => other.maxAbs));
+
+  const { numExamples, numSteps, metrics } = reported;
+  const facts: UpdateFacts = {
+    ...{ clientId: record.clientId, role: record.role, numExamples, numSteps, metrics },
+    ...{ norm: delta.norm, maxAbs: delta.maxAbs, baseVersion: record.baseVersion, staleness: 0 },
+  };
+  checkCaps(maxAbs, await weightOf(rule, facts, record, tools), run.fold);
+  return { numExamples, numSteps, metrics, norm: delta.norm, maxAbs: delta.maxAbs, error: null };
+}
+
+function reportedFacts({ metadata }: SafetensorsHeader): ReportedFacts {
+  const text = metadata[UPDATE_METADATA] as string | undefined;
+  if (text === undefined) {
+    throw new TributaryError('bad_facts', `the file's metadata has no "${UPDATE_METADATA}"`);
+  }
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    throw new TributaryError('bad_facts', `${UPDATE_METADATA} is not JSON`, undefined, { cause });
+  }
+  return parse(updateFacts, value, UPDATE_METADATA, 'bad_facts');
+}
+
+async function scan(
+  blob: Blob,
+  header: SafetensorsHeader,
+  layout: Layout,
+  vector: string,
+): Promise<VectorScan> {
+  const result = new VectorScan(vector);
+  for (const { start, length } of tiles(layout.size)) {
+    result.add(await readTile(blob, header, layout, vector, start, length));
+  }
+  return result;
+}
+
+/** One after the other: a client must not make the coordinator read a thousand vectors at once. */
+async function inTurn<T, R>(items: readonly T[], work: (item: T) => Promise<R>): Promise<R[]> {
+  const results: R[] = [];
+  for (const item of items) results.push(await work(item));
+  return results;
+}
+
+/** The weight in the exact fold; undefined for rules that do not fold. */
+async function weightOf(
+  composed: RunRule,
+  facts: UpdateFacts,
+  { runId, baseVersion }: AssignmentRecord,
+  { store, stateOf }: EngineTools,
+): Promise<number | undefined> {
+  const { rule, options } = composed;
+  if (!rule.weightOf) return undefined;
+  const checkpoint = await store.checkpoint(runId, baseVersion);
+  return rule.weightOf(facts, options, await stateOf(checkpoint?.stateSha256 ?? null));
+}

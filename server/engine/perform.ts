@@ -5,22 +5,20 @@
  */
 import { TributaryError } from '../../protocol/errors.js';
 import type { RunState } from '../../protocol/messages.js';
-import type { Kernels } from '../core/kernels/kernels.js';
 import type { AssignmentRecord, Checkpoint, NewEvent, RoundChanges, Run } from '../core/ports.js';
 import type { Candidate, Duty, Round, RoundEvent } from '../core/round.js';
 import { openRound, step } from '../core/round.js';
-import type { Json } from '../core/rules/rule.js';
 import { aggregate } from './aggregation.js';
 import type { AggregationResult } from './aggregation.js';
 import { assignmentMessage, newAssignment } from './assignments.js';
 import { backOff } from './back-off.js';
-import type { EngineParts } from './engine.js';
+import type { EngineTools } from './engine.js';
 import { pooled } from './evaluation.js';
 
 export interface Scene {
   readonly run: Run;
   readonly round: Round;
-  readonly parts: EngineParts & { readonly kernels: Kernels };
+  readonly parts: EngineTools;
 }
 
 /** A duty that changes something; the others only wait. */
@@ -51,7 +49,7 @@ async function commit(scene: Scene, event: RoundEvent, changes: RoundChanges): P
 
 function event({ round, parts }: Scene, type: string, body: object): NewEvent {
   const { number, attempt } = round;
-  return { at: parts.clock.now(), type, body: { round: number, attempt, ...body } as Json };
+  return { at: parts.clock.now(), type, body: { round: number, attempt, ...body } };
 }
 
 async function assignmentsOf({ round, parts }: Scene): Promise<AssignmentRecord[]> {
@@ -71,7 +69,9 @@ async function begin(scene: Scene, cohort: readonly Candidate[]): Promise<void> 
   const base = await checkpointOf(scene, round.baseVersion);
   const at = parts.clock.now();
   const { deadlineMs } = run.spec;
-  const assignments = cohort.map((client) => newAssignment(round, 'train', client, round.baseVersion));
+  const assignments = cohort.map((client) =>
+    newAssignment(round, 'train', client, round.baseVersion),
+  );
   const began = await commit(
     scene,
     { type: 'begin', at, deadline: at + deadlineMs },
@@ -90,7 +90,8 @@ async function begin(scene: Scene, cohort: readonly Candidate[]): Promise<void> 
 async function closeCollection(scene: Scene): Promise<void> {
   const { round, parts } = scene;
   const closed = await commit(scene, { type: 'close-collection', at: parts.clock.now() }, {});
-  if (closed) await tellClosed(scene, `round ${round.number} has all the updates that it waits for`);
+  if (closed)
+    await tellClosed(scene, `round ${round.number} has all the updates that it waits for`);
 }
 
 /** Clients that still work for a round that no longer needs them stop. */
@@ -102,7 +103,9 @@ async function tellClosed(scene: Scene, reason: string): Promise<void> {
 
 async function commitAggregate(scene: Scene): Promise<void> {
   const { run, round, parts } = scene;
-  const accepted = (await assignmentsOf(scene)).filter((a) => a.kind === 'train' && a.state === 'accepted');
+  const accepted = (await assignmentsOf(scene)).filter(
+    (a) => a.kind === 'train' && a.state === 'accepted',
+  );
   let result: AggregationResult;
   try {
     const base = await checkpointOf(scene, round.baseVersion);
@@ -114,7 +117,10 @@ async function commitAggregate(scene: Scene): Promise<void> {
     // fail the same way for ever, so the round ends with its reason.
     if (error instanceof TributaryError && error.code === 'storage_unavailable') throw error;
     parts.log.error({ runId: run.id, round: round.number, err: error }, 'aggregation failed');
-    return abandon(scene, `aggregation failed: ${error instanceof Error ? error.message : String(error)}`);
+    return abandon(
+      scene,
+      `aggregation failed: ${error instanceof Error ? error.message : String(error)}`,
+    );
   }
   if (await storeResult(scene, result, accepted)) await releaseUpdates(scene, accepted);
 }
@@ -144,10 +150,7 @@ async function storeResult(
       ...result,
       ...ends,
       assignments,
-      events: [
-        event(scene, 'round-committed', { version, sha256, given }),
-        ...(ends.events ?? []),
-      ],
+      events: [event(scene, 'round-committed', { version, sha256, given }), ...(ends.events ?? [])],
     },
   );
   if (!committed) return false;
@@ -187,9 +190,14 @@ async function endEvaluation(scene: Scene): Promise<void> {
 }
 
 /** What follows a round that committed: the next one, or the end of the run. */
-function ending(scene: Scene, version: number, at: number): Pick<RoundChanges, 'next' | 'run' | 'events'> {
+function ending(
+  scene: Scene,
+  version: number,
+  at: number,
+): Pick<RoundChanges, 'next' | 'run' | 'events'> {
   const { run, round } = scene;
-  if (version < run.spec.rounds) return { next: openRound(run.id, round.number + 1, 1, version, at) };
+  if (version < run.spec.rounds)
+    return { next: openRound(run.id, round.number + 1, 1, version, at) };
   return {
     run: { status: 'completed', reason: null },
     events: [event(scene, 'run-completed', { version })],
@@ -254,7 +262,10 @@ export async function releaseUpdates(
 
 function announce(
   { run, parts }: Scene,
-  state: Pick<RunState, 'round' | 'version'> & { status?: RunState['status']; reason?: string | null },
+  state: Pick<RunState, 'round' | 'version'> & {
+    status?: RunState['status'];
+    reason?: string | null;
+  },
 ): void {
   const { status = 'running', reason, round, version } = state;
   const message = { status, round, rounds: run.spec.rounds, version };

@@ -4,12 +4,11 @@
  * of a restarted coordinator goes on where the killed one stopped.
  */
 import { byClientId } from '../core/cohort.js';
-import type { Kernels } from '../core/kernels/kernels.js';
 import type { Run } from '../core/ports.js';
 import type { Candidate, Round, View } from '../core/round.js';
 import { duties } from '../core/round.js';
 import { backOff } from './back-off.js';
-import type { EngineParts } from './engine.js';
+import type { EngineTools } from './engine.js';
 import { perform } from './perform.js';
 import { composedRule } from './run-rule.js';
 
@@ -28,7 +27,7 @@ export class RunLoop {
 
   constructor(
     private readonly runId: string,
-    private readonly parts: EngineParts & { readonly kernels: Kernels },
+    private readonly parts: EngineTools,
   ) {
     this.startedAt = parts.clock.now();
   }
@@ -67,7 +66,10 @@ export class RunLoop {
       } catch (error) {
         this.failures += 1;
         this.now = 'waiting for the storage';
-        this.parts.log.error({ runId: this.runId, err: error }, 'the run could not go on; trying again');
+        this.parts.log.error(
+          { runId: this.runId, err: error },
+          'the run could not go on; trying again',
+        );
         this.wakeAt(this.parts.clock.now() + backOff(this.failures));
       }
     }
@@ -107,7 +109,9 @@ export class RunLoop {
       .sort(byClientId);
     const here = new Set(present.map(({ id }) => id));
     const open = ['training', 'evaluating'].includes(round.phase)
-      ? (await store.assignments(run.id, round.number, round.attempt)).filter((a) => a.state === 'invited')
+      ? (await store.assignments(run.id, round.number, round.attempt)).filter(
+          (a) => a.state === 'invited',
+        )
       : [];
     return {
       now: clock.now(),

@@ -62,7 +62,10 @@ async function readPixels(path: string): Promise<Uint8Array> {
   if (data.length === 0 || data.length % DIGIT_PIXELS !== 0) {
     throw new TributaryError('internal', `${path}: ${data.length} numbers are no 28 x 28 images`);
   }
-  return Uint8Array.from(data, (value) => Math.round(value * 255));
+  const pixels = new Uint8Array(data.length);
+  // A loop: Uint8Array.from with a function takes fifty times as long, which a demonstration feels.
+  for (let i = 0; i < data.length; i++) pixels[i] = Math.round(data[i] * 255);
+  return pixels;
 }
 
 /**

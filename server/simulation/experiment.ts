@@ -65,9 +65,16 @@ export async function runExperiment(
   try {
     const run = await engine.createRun(specOf(story, storyRun, await blobsOf(story, blobs)));
     const schedule = new Schedule(options.order);
-    const { over } = await connectAll(story, run, { engine, loopback, blobs, task: story.task, schedule });
+    const { over } = await connectAll(story, run, {
+      engine,
+      loopback,
+      blobs,
+      task: story.task,
+      schedule,
+    });
     const { status, reason } = await over;
-    if (status !== 'completed') throw new TributaryError('internal', `${storyRun.label}: ${reason ?? status}`);
+    if (status !== 'completed')
+      throw new TributaryError('internal', `${storyRun.label}: ${reason ?? status}`);
     await schedule.idle();
     return await resultOf(run, store);
   } finally {
@@ -80,7 +87,10 @@ async function blobsOf(
   { task, common, proxy }: Story,
   blobs: BlobStore,
 ): Promise<{ init: string; proxy: string | null }> {
-  const init = await putBlob(blobs, encodeParams(task.model, await initialParams(task.model, common.seed)));
+  const init = await putBlob(
+    blobs,
+    encodeParams(task.model, await initialParams(task.model, common.seed)),
+  );
   const stored = proxy ? await putBlob(blobs, encodeDataset(proxy)) : null;
   return { init: init.sha256, proxy: stored?.sha256 ?? null };
 }
@@ -94,7 +104,11 @@ interface Network {
 }
 
 /** Connects every client and the evaluator. `over` resolves when the run is over. */
-async function connectAll(story: Story, run: Run, network: Network): Promise<{ over: Promise<RunState> }> {
+async function connectAll(
+  story: Story,
+  run: Run,
+  network: Network,
+): Promise<{ over: Promise<RunState> }> {
   const clients = simulatedClients(network);
   const evaluator = await network.engine.enrol(run.id, EVALUATOR, 'evaluator');
   let ended: (state: RunState) => void;
@@ -116,7 +130,9 @@ async function connectAll(story: Story, run: Run, network: Network): Promise<{ o
 async function resultOf(run: Run, store: Store): Promise<ExperimentResult> {
   const rounds = (await store.rounds(run.id)).filter(({ round }) => round.version !== null);
   const final = rounds.at(-1);
-  const last = final ? await store.assignments(run.id, final.round.number, final.round.attempt) : [];
+  const last = final
+    ? await store.assignments(run.id, final.round.number, final.round.attempt)
+    : [];
   return {
     run,
     rounds,

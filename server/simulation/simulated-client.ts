@@ -33,8 +33,6 @@ export interface SimulatedClientOptions {
   readonly client: Client;
   readonly train?: TrainFunction;
   readonly evaluate?: EvaluateFunction;
-  /** Batches that the client's oracle answers; the run's oracle provider asks it, not this. */
-  readonly oracleBatches?: number;
   onReceipt?(receipt: Receipt): void;
   onWeighed?(message: Weighed): void;
   onRun?(state: RunState): void;
@@ -64,8 +62,8 @@ class SimulatedClient {
   ) {}
 
   async connect(): Promise<() => void> {
-    const { client, train, evaluate, oracleBatches = 0 } = this.options;
-    const abilities = { trains: !!train, evaluates: !!evaluate, oracleBatches };
+    const { client, train, evaluate } = this.options;
+    const abilities = { trains: !!train, evaluates: !!evaluate, oracleBatches: 0 };
     const disconnect = await this.network.loopback.connect(client, abilities, {
       assignment: (assignment) => this.#take(assignment),
       closed: ({ assignmentId, reason }) =>

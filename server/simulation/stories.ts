@@ -39,7 +39,12 @@ export interface Story {
 /** Label skew: a Dirichlet(0.1) share for each client, FedAvg and FedLAW. */
 export async function labelSkew(seed: number, rounds: number, clients: number): Promise<Story> {
   const split = splitDigits(await loadDigits(), seed, { test: 2000, proxy: 200 });
-  const shares = dirichletPartition(split.clients.labels, clients, 0.1, randomStream(seed, 'partition'));
+  const shares = dirichletPartition(
+    split.clients.labels,
+    clients,
+    0.1,
+    randomStream(seed, 'partition'),
+  );
   return {
     title: `${split.clients.size} handwritten digits over ${clients} clients, Dirichlet(0.1)`,
     task: await digitsTask(),
@@ -53,7 +58,13 @@ export async function labelSkew(seed: number, rounds: number, clients: number): 
     common: {
       seed,
       rounds,
-      training: { epochs: 1, batchSize: 32, learningRate: 0.05, learningRateDecay: 0.99, momentum: 0.9 },
+      training: {
+        epochs: 1,
+        batchSize: 32,
+        learningRate: 0.05,
+        learningRateDecay: 0.99,
+        momentum: 0.9,
+      },
       quorum: { min: clients, share: 1 },
     },
     runs: [

@@ -14,20 +14,21 @@ const BYTES_PER_TENSOR = 512;
  * The parameters of a question, under the names of the task.
  *
  * @param params Flat over the shared tensors.
+ * @param buffers By name; shared tensors among them are passed over.
  */
 export function questionFile(
   specs: readonly TensorSpec[],
   params: Float32Array,
   buffers: Readonly<Record<string, Float32Array>>,
 ): Uint8Array {
-  const shapes = new Map(specs.map(({ name, shape }) => [name, shape]));
   const tensors: Record<string, TensorInput> = {};
-  for (const { name, start, length } of layoutOf(specs, 'shared').tensors) {
-    const data = params.subarray(start, start + length);
-    tensors[name] = { shape: shapes.get(name)!, data };
-  }
-  for (const [name, data] of Object.entries(buffers)) {
-    tensors[name] = { shape: shapes.get(name) ?? [data.length], data };
+  let start = 0;
+  for (const { name, shape, role } of specs) {
+    if (role === 'shared') {
+      const end = start + elements(shape);
+      tensors[name] = { shape, data: params.subarray(start, end) };
+      start = end;
+    } else if (Object.hasOwn(buffers, name)) tensors[name] = { shape, data: buffers[name] };
   }
   return encodeSafetensors(tensors);
 }
@@ -51,7 +52,7 @@ export function readAnswer(
   file: Uint8Array,
 ): { loss: number; grad: Float32Array } {
   const { tensors, metadata } = decodeSafetensors(file);
-  const text = metadata.loss ?? '';
+  const text = 'loss' in metadata ? metadata.loss : '';
   const loss = Number(text);
   if (text.trim() === '' || !Number.isFinite(loss)) {
     throw new TributaryError('bad_facts', 'answer: the metadata has no finite loss');

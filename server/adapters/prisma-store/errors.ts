@@ -12,11 +12,6 @@ const broken = ['23'];
 /** Values, syntax and names that the server cannot make sense of: the query is at fault. */
 const faulty = ['0A', '21', '22', '42'];
 
-/** Whether a stored row already has these values in the columns that must be unique. */
-export function isUniqueViolation(error: unknown): boolean {
-  return failureOf(error).sqlState === '23505';
-}
-
 /**
  * An error with a code: `conflict` where the change contradicts what is stored, `internal` where
  * the query is at fault, else `storage_unavailable`: lost connections, full disks, shutdowns,

@@ -41,17 +41,26 @@ export async function play(story: Story, run: StoryRun, stage: Stage): Promise<R
   const evaluator = await api.enrol(id, EVALUATOR, 'evaluator');
   const view = showProgress(run.label, story.common.rounds);
   try {
-    const running = [...enrolled].map(([name, token]) => ({ name, token, process: start(token, name) }));
+    const running = [...enrolled].map(([name, token]) => ({
+      name,
+      token,
+      process: start(token, name),
+    }));
     const victim = running[Math.floor(running.length / 2)];
     const replace = (): void => {
       victim.process.kill();
       const { pid } = start(victim.token, victim.name);
-      view.say(`${victim.name} killed (kill -9, pid ${victim.process.pid}); replaced by pid ${pid}`);
+      view.say(
+        `${victim.name} killed (kill -9, pid ${victim.process.pid}); replaced by pid ${pid}`,
+      );
     };
     const summary = await watch(story, evaluator.token, stage, view, replace);
     if (summary.status !== 'completed') {
       const complaints = processes.map((p) => p.complaint()).filter(Boolean);
-      throw new TributaryError('internal', [`run ${id} ${summary.status}: ${summary.reason ?? ''}`, ...complaints].join('\n'));
+      throw new TributaryError(
+        'internal',
+        [`run ${id} ${summary.status}: ${summary.reason ?? ''}`, ...complaints].join('\n'),
+      );
     }
     await Promise.all(processes.map(({ ended }) => ended));
     const detail = await api.run(id);

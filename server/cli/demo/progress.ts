@@ -40,7 +40,9 @@ function linesOf(label: string, rounds: number): ProgressView {
   return {
     round(committed, accuracy) {
       if (accuracy === null) return;
-      process.stdout.write(`${label} round ${committed}/${rounds} accuracy ${accuracy.toFixed(4)}\n`);
+      process.stdout.write(
+        `${label} round ${committed}/${rounds} accuracy ${accuracy.toFixed(4)}\n`,
+      );
     },
     say: (text) => process.stdout.write(`${text}\n`),
     end: () => undefined,

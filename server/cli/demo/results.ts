@@ -20,7 +20,9 @@ function curveOf({ detail }: RunResult): Curve {
   const committed = detail.history.filter((round) => round.version !== null);
   return {
     accuracy: committed.flatMap((round) => round.evaluation?.pooled.accuracy ?? []),
-    gamma: committed.flatMap((round) => round.diagnostics.gamma ?? []),
+    gamma: committed.flatMap(({ diagnostics }) =>
+      'gamma' in diagnostics ? [diagnostics.gamma] : [],
+    ),
     bytes: committed.reduce((sum, round) => sum + round.bytes, 0),
   };
 }

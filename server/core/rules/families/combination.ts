@@ -21,7 +21,7 @@ import { openWorkspace } from './workspace.js';
 
 export type CombinationContext<O> = Pick<
   RuleContext<O>,
-  'options' | 'round' | 'numClients' | 'layout' | 'state'
+  'options' | 'round' | 'numClients' | 'model' | 'layout' | 'state'
 >;
 
 /** Coefficients alone, or with what else is worth keeping. */

@@ -4,16 +4,18 @@
  */
 import { TributaryError } from '../../../../protocol/errors.js';
 import { DELTA } from '../../../../protocol/update.js';
-import type { AggregationRule, RuleDescription, UpdateFacts, UpdateReader } from '../rule.js';
+import type {
+  AggregationRule,
+  Outcome,
+  RuleContext,
+  RuleDescription,
+  UpdateFacts,
+  UpdateReader,
+} from '../rule.js';
 import { inClientOrder } from './order.js';
+import type { Ranked } from './ranking.js';
+import { ranking } from './ranking.js';
 import { segments, tileReader } from './tile-reader.js';
-
-/** The values of one coordinate in ascending order, equal ones by client id; and whose they are. */
-export interface Ranked {
-  readonly values: Float64Array;
-  /** Weight of the client that stands at each rank. */
-  readonly weights: Float64Array;
-}
 
 /** Ranks from `from` up to, and without, `to`. */
 export interface RankWindow {
@@ -26,13 +28,13 @@ export interface CoordinateDefinition<O> extends RuleDescription<O> {
   minUpdates?(options: O): number;
   /** Weight of a client; 1 if nothing is said. */
   weigh?(facts: UpdateFacts, options: O): number;
-  /** The ranks whose mean is taken. `ranked` is used again for the next coordinate: don't keep it. */
+  /** The ranks whose mean is taken. `ranked` is overwritten by the next coordinate: don't keep it. */
   statistic(ranked: Ranked, options: O): RankWindow;
-  /** Whether the mean over the window counts clients by their weight. */
+  /** Whether the mean over the window counts clients by their weight; plain if nothing is said. */
   readonly weightedMean?: boolean;
 }
 
-/** Makes a rule of the ranks that it picks. */
+/** Makes a rule of the ranks that it picks. Weight given: the share of coordinates taken from a client. */
 export function coordinateRule<O>(
   definition: CoordinateDefinition<O>,
 ): AggregationRule<O, UpdateReader[]> {
@@ -51,16 +53,67 @@ export function coordinateRule<O>(
       return Promise.resolve();
     },
     async finish(acc, ctx) {
-      const updates = inClientOrder(acc, name, fewest(ctx.options));
-      const ranker = rankerOf(definition, updates, ctx.options);
-      const delta = new Float64Array(ctx.layout.size);
-      const read = tileReader(updates, 0);
-      const rows = updates.map((_, update) => ({ update, vector: DELTA }));
-      for (const segment of segments(ctx.layout, updates.length)) {
-        const tiles = await read(rows, segment);
-        for (let e = 0; e < segment.length; e++) delta[segment.start + e] = ranker.at(tiles, e);
-      }
-      return { delta, state: ctx.state, weights: ranker.shares(delta.length), diagnostics: {} };
+      return outcomeOf(definition, inClientOrder(acc, name, fewest(ctx.options)), ctx);
     },
   };
+}
+
+async function outcomeOf<O>(
+  definition: CoordinateDefinition<O>,
+  updates: readonly UpdateReader[],
+  { options, layout, state }: RuleContext<O>,
+): Promise<Outcome> {
+  const rank = ranking(updates.map((facts) => definition.weigh?.(facts, options) ?? 1));
+  const delta = new Float64Array(layout.size);
+  const taken = new Float64Array(updates.length);
+  const read = tileReader(updates, 0);
+  const rows = updates.map((_, update) => ({ update, vector: DELTA }));
+  for (const segment of segments(layout, rows.length)) {
+    const tiles = await read(rows, segment);
+    for (let e = 0; e < segment.length; e++) {
+      const ranked = rank(tiles, e);
+      const window = checked(definition, ranked, options);
+      delta[segment.start + e] = windowMean(
+        ranked,
+        window,
+        definition.weightedMean ?? false,
+        taken,
+      );
+    }
+  }
+  const weights = updates.map(({ clientId }, i) => [clientId, taken[i] / Math.max(1, layout.size)]);
+  return {
+    delta,
+    state,
+    weights: Object.fromEntries(weights) as Record<string, number>,
+    diagnostics: {},
+  };
+}
+
+function checked<O>(definition: CoordinateDefinition<O>, ranked: Ranked, options: O): RankWindow {
+  const window = definition.statistic(ranked, options);
+  const { from, to } = window;
+  const isWindow = Number.isInteger(from) && Number.isInteger(to) && 0 <= from && from < to;
+  if (isWindow && to <= ranked.values.length) return window;
+  const message = `the rule "${definition.name}" took the ranks ${from} to ${to} of ${ranked.values.length}`;
+  throw new TributaryError('internal', message);
+}
+
+/** The mean over a window, and each client's share in it added to `taken`. */
+function windowMean(
+  { values, weights, clients }: Ranked,
+  { from, to }: RankWindow,
+  weighted: boolean,
+  taken: Float64Array,
+): number {
+  let [sum, total] = [0, 0];
+  for (let rank = from; rank < to; rank++) {
+    const weight = weighted ? weights[rank] : 1;
+    sum += weight * values[rank];
+    total += weight;
+  }
+  for (let rank = from; rank < to; rank++) {
+    taken[clients[rank]] += (weighted ? weights[rank] : 1) / total;
+  }
+  return sum / total;
 }

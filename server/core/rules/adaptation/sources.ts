@@ -1,0 +1,83 @@
+/** What FedDA and FedGP share: options, shares of sources, how far each may pull. */
+import { z } from 'zod';
+import { TributaryError } from '../../../../protocol/errors.js';
+import type { Workspace } from '../families/workspace.js';
+import type { Needs, UpdateFacts } from '../rule.js';
+import type { BetaEstimate } from './auto-weighting.js';
+import { estimateBeta } from './auto-weighting.js';
+
+export const sourceOptions = {
+  beta: z
+    .union([z.number().min(0).max(1), z.literal('auto')])
+    .default(0.5)
+    .describe('How much a source counts against the target; 0 is target-only; auto estimates it.'),
+  betaMax: z.number().min(0).max(1).default(1).describe('No beta exceeds it.'),
+  sourceWeights: z.enum(['uniform', 'examples']).default('uniform'),
+  align: z
+    .enum(['none', 'learningRate'])
+    .default('none')
+    .describe(
+      "learningRate: a source's update is scaled by (lr_T / lr_S) * steps_T / steps_S, from the learningRate that clients report.",
+    ),
+  granularity: z
+    .enum(['tensor', 'model'])
+    .default('tensor')
+    .describe('Whether updates are projected tensor by tensor or whole. FedDA does not project.'),
+};
+const shape = z.strictObject(sourceOptions);
+export type SourceOptions = z.infer<typeof shape>;
+
+/** Auto-weighting needs the updates of the target's single batches: `batch.0`, `batch.1`, … */
+export const adaptationNeeds = {
+  target: true,
+  vectors: [{ name: 'batch', roles: ['target'], many: true }],
+} as const;
+
+export function adaptationNeeded({ beta }: Pick<SourceOptions, 'beta'>): Needs {
+  return beta === 'auto' ? adaptationNeeds : { target: true };
+}
+
+export type AdaptationWorkspace = Workspace<typeof adaptationNeeds>;
+
+/** One source client, with all that the two rules need to know of it. */
+export interface Source {
+  /** Its place among the updates. */
+  readonly update: number;
+  readonly clientId: string;
+  /** Its share in the mean over sources; all shares add up to 1. */
+  readonly share: number;
+  readonly beta: number;
+  /** The factor that brings its update to the target's step size and number of steps. */
+  readonly scale: number;
+}
+
+/**
+ * The sources in client-id order. Under `beta: auto`, with the estimate that `pick` takes.
+ * @throws TributaryError `missing_vector` where the target sent fewer than two batch updates.
+ */
+export async function sourcesOf(
+  x: AdaptationWorkspace,
+  options: SourceOptions,
+  dimensions: number,
+  pick: (estimate: BetaEstimate) => number,
+): Promise<readonly Source[]> {
+  const { beta, betaMax, sourceWeights, align } = options;
+  const target = x.updates[x.target];
+  const places = x.updates.flatMap((_, i) => (i === x.target ? [] : [i]));
+  const count = (i: number): number =>
+    sourceWeights === 'examples' ? x.updates[i].numExamples : 1;
+  const total = places.reduce((sum, i) => sum + count(i), 0);
+  const estimates = beta === 'auto' ? await estimates_(x, places, dimensions) : null;
+  return places.map((update, k) => {
+    const facts = x.updates[update];
+    const scale = align === 'none' ? 1 : rateRatio(target, facts) * (target.numSteps / facts.numSteps);
+    const own = estimates ? pick(estimates[k]) : (beta as number);
+    return {
+      update,
+      clientId: facts.clientId,
+      share: count(update) / total,
+      beta: Math.min(own, betaMax),
+      scale,
+    };
+  });
+}

@@ -1,0 +1,29 @@
+/**
+ * Coordinate-wise median. Yin, Chen, Ramchandran, Bartlett: "Byzantine-Robust Distributed Learning:
+ * Towards Optimal Statistical Rates", ICML 2018.
+ *
+ * For an even number of clients, the mean of the two in the middle. With `weights: examples` the
+ * weighted median: the value at which half of all examples is reached, and the mean of it and the
+ * next where it is reached exactly.
+ *
+ * Use it where fewer than half of the clients may send anything at all. It breaks where honest
+ * clients differ much: what only a minority knows (a rare class) is voted down in every coordinate.
+ */
+import { z } from 'zod';
+import { coordinateRule } from './families/coordinate.js';
+import { robustWeight, robustWeights } from './robust-weights.js';
+
+export const median = coordinateRule({
+  name: 'median',
+  paper:
+    'Yin et al., ICML 2018, "Byzantine-Robust Distributed Learning: Towards Optimal Statistical Rates"',
+  options: z.strictObject({ weights: robustWeights }),
+  weigh: robustWeight,
+  statistic({ weights }) {
+    const half = weights.reduce((sum, weight) => sum + weight, 0) / 2;
+    let rank = 0;
+    let reached = weights[0];
+    while (reached < half) reached += weights[++rank];
+    return { from: rank, to: reached === half ? rank + 2 : rank + 1 };
+  },
+});
