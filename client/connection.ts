@@ -125,7 +125,7 @@ export class Connection {
 
   /** Lost where the connection is: the next report says more than this one. */
   progress(message: Progress): void {
-    if (this.#socket.connected) this.#socket.volatile.emit('progress', message, ignoreAnswer);
+    if (this.#socket.connected) this.#socket.emit('progress', message, ignoreAnswer);
   }
 
   /** Lost where the connection is: the coordinator then lists the assignment in its next welcome. */
@@ -181,11 +181,9 @@ export class Connection {
   }
 
   async #greet(hello: Hello): Promise<Welcome> {
-    const answer: unknown = await this.#socket
-      .emitWithAck('hello', hello)
-      .catch(() => {
-        throw this.#lossOf('the connection was lost before the welcome');
-      });
+    const answer: unknown = await this.#socket.emitWithAck('hello', hello).catch(() => {
+      throw this.#lossOf('the connection was lost before the welcome');
+    });
     if (!isAck(answer)) throw new TributaryError('protocol_version', 'hello: not an answer');
     if (!answer.ok) throw TributaryError.fromBody(parse(errorBody, answer.error, 'hello'));
     return parse(welcomeSchema, answer.value, 'welcome', 'protocol_version');

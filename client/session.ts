@@ -30,19 +30,36 @@ export interface SessionOptions<C extends Line> {
 export async function keepConnected<C extends Line>(options: SessionOptions<C>): Promise<never> {
   const { environment, signal } = options;
   for (let failures = 0; ; failures++) {
-    const { error, stable } = await stayOnce(options, failures);
+    const life = { stable: false };
+    const error = await stayOnce(options, failures, life);
     signal.throwIfAborted();
     if (!isPassing(error)) throw error;
-    if (stable) failures = 0;
+    if (life.stable) failures = 0;
     const delayMs = backoffMs(failures, environment.random);
     options.onLost(error, delayMs);
     await sleep(delayMs, signal, environment);
   }
 }
 
-/** One connection from beginning to end; returns why it ended, if another may follow. */
+/** One connection from its beginning to its end; resolves with why it ended. */
 async function stayOnce<C extends Line>(
-  options: SessionOptions<C>,
+  { open, onOpen, environment, signal }: SessionOptions<C>,
   attempt: number,
-): Promise<{ error: Error; stable: boolean }> {
-XX}
+  life: { stable: boolean },
+): Promise<Error> {
+  let leave: (() => void) | undefined;
+  let cancel: (() => void) | undefined;
+  try {
+    const { connection, welcome } = await open(attempt);
+    leave = () => connection.close();
+    signal.addEventListener('abort', leave);
+    cancel = environment.after(STABLE_MS, () => (life.stable = true));
+    onOpen(connection, welcome);
+    return await connection.lost;
+  } catch (error) {
+    return error instanceof Error ? error : new Error(String(error));
+  } finally {
+    cancel?.();
+    if (leave) signal.removeEventListener('abort', leave);
+  }
+}

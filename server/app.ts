@@ -2,33 +2,241 @@
  * The composition root: every part of a coordinator is made and joined here, and nowhere else. Used
  * by the commands, by tests, and by whoever embeds a coordinator in a program of their own.
  */
-import type { Server } from 'node:http';
-import { join, resolve } from 'node:path';
 import { existsSync } from 'node:fs';
+import type { RequestListener, Server } from 'node:http';
+import { join, resolve } from 'node:path';
 import { pino } from 'pino';
 import type { Logger } from 'pino';
 import { TributaryError } from '../protocol/errors.js';
-import { createDirectoryBlobStore } from './adapters/blob-directory.js';
-import { createPostgresBlobStore } from './adapters/blob-postgres.js';
 import { ClientOracles, combineOracles } from './adapters/client-oracle.js';
-import { attach, listen, publicHttpServer } from './adapters/http-server.js';
+import { Closers } from './adapters/closers.js';
+import { openDoors } from './adapters/doors.js';
 import { createHttpApp } from './adapters/http/app.js';
 import { bearerAuth, operatorCheck } from './adapters/http/auth.js';
 import { redactedPaths } from './adapters/http/logging.js';
-import type { HttpLimits } from './adapters/http/parts.js';
-import { InFlight } from './adapters/in-flight.js';
-import { storedOperatorToken } from './adapters/operator-token.js';
+import { MIN_TOKEN_LENGTH, storedOperatorToken } from './adapters/operator-token.js';
+import type { OriginPolicy } from './adapters/origins.js';
 import { originPolicy } from './adapters/origins.js';
-import { startEmbeddedPostgres } from './adapters/postgres/embedded.js';
-import { migrate } from './adapters/postgres/migrator.js';
-import { createPrismaStore } from './adapters/prisma-store.js';
-import { SOCKET_PATH, createSocketGateway } from './adapters/socket-gateway.js';
+import type { SocketGateway } from './adapters/socket-gateway.js';
+import { createSocketGateway } from './adapters/socket-gateway.js';
 import type { Rate } from './adapters/socket/rate-limit.js';
+import type { Storage } from './adapters/storage.js';
+import { openStorage } from './adapters/storage.js';
 import { systemClock } from './adapters/system-clock.js';
 import { tfjsOracles } from './adapters/tfjs-oracle.js';
-import type { Config, LogLevel } from './config.js';
+import type { Config } from './config.js';
 import { isLoopback } from './config.js';
 import type { BlobStore, Clock, Store } from './core/ports.js';
 import { createEngine } from './engine/create-engine.js';
 import type { Engine } from './engine/engine.js';
 import { packageRoot, packageVersion } from './version.js';
+
+/** Bounds of what peers may ask of a coordinator. Milliseconds, bytes. */
+export interface Limits {
+  /** Slower peers are cut as if they stood still. */
+  readonly minBytesPerSecond: number;
+  /** Uploads that one client may have under way at once. */
+  readonly uploadsAtOnce: number;
+  /** From the connection of a socket to its `hello`. */
+  readonly helloTimeoutMs: number;
+  /** Messages of one socket. */
+  readonly messages: Rate;
+  /** How long requests under way may take to end when the coordinator stops. */
+  readonly stopMs: number;
+}
+
+export interface CoordinatorOptions extends Partial<Omit<Config, 'blobs'>> {
+  /** Instead of a database; it stays open when the coordinator is closed. Needs `blobs` of its own. */
+  readonly store?: Store;
+  readonly blobs?: Config['blobs'] | BlobStore;
+  readonly clock?: Clock;
+  readonly log?: Logger;
+  readonly limits?: Partial<Limits>;
+  /** A server of yours that the coordinator is to answer on; you listen and close. */
+  readonly server?: Server;
+  /** With `server`: the paths under which the coordinator answers, e.g. `/fl`. */
+  readonly basePath?: string;
+  /** A folder of pages to serve at `/`. */
+  readonly pagesDir?: string;
+}
+
+export interface Coordinator {
+  /** Where peers reach it. */
+  readonly url: string;
+  readonly operatorToken: string;
+  readonly engine: Engine;
+  readonly store: Store;
+  /**
+   * Stops cleanly: requests under way end, clients are told, the database is closed, and the embedded
+   * server stopped. Nothing is lost: the next start takes every run up where it is.
+   */
+  close(): Promise<void>;
+}
+
+const defaultLimits: Limits = {
+  minBytesPerSecond: 1024,
+  uploadsAtOnce: 4,
+  helloTimeoutMs: 10_000,
+  messages: { burst: 60, perSecond: 20 },
+  stopMs: 10_000,
+};
+
+const defaults = {
+  databaseUrl: null,
+  dataDir: './.tributary',
+  host: '127.0.0.1',
+  port: 8080,
+  publicUrl: null,
+  allowedOrigins: [],
+  trustProxy: 0,
+  operatorToken: null,
+  blobs: 'directory',
+  logLevel: 'info',
+  uploadIdleMs: 30_000,
+  maxBlobBytes: 1024 ** 3,
+} as const satisfies Config;
+
+type Settings = Omit<Config, 'blobs'> &
+  Pick<CoordinatorOptions, 'store' | 'server' | 'basePath' | 'pagesDir'> & {
+    readonly blobs: Config['blobs'] | BlobStore;
+    readonly clock: Clock;
+    readonly log: Logger;
+    readonly limits: Limits;
+  };
+
+/**
+ * Starts a coordinator: storage, migrations, the runs that are not over, and last the doors.
+ *
+ * @throws TributaryError `bad_request` for settings that cannot work, `storage_unavailable`,
+ * `schema_mismatch`. Whatever had been started is stopped again.
+ */
+export async function createCoordinator(options: CoordinatorOptions = {}): Promise<Coordinator> {
+  const settings = settingsOf(options);
+  const closers = new Closers(settings.log);
+  try {
+    return await compose(settings, closers);
+  } catch (error) {
+    await closers.close();
+    throw error;
+  }
+}
+
+function settingsOf(options: CoordinatorOptions): Settings {
+  const given = Object.fromEntries(
+    Object.entries(options).filter(([, value]) => value !== undefined),
+  ) as CoordinatorOptions;
+  const settings = { ...defaults, ...given };
+  return {
+    ...settings,
+    dataDir: resolve(settings.dataDir),
+    clock: settings.clock ?? systemClock(),
+    log: settings.log ?? standardLog(settings.logLevel),
+    limits: { ...defaultLimits, ...settings.limits },
+  };
+}
+
+async function compose(settings: Settings, closers: Closers): Promise<Coordinator> {
+  const { log, limits } = settings;
+  const operatorToken = await tokenOf(settings);
+  const stop = { begun: false };
+  const common: Common = {
+    ...(await openStorage(settings, closers)),
+    log,
+    isOperator: operatorCheck(operatorToken),
+    origins: originPolicy({ allowed: settings.allowedOrigins, publicUrl: settings.publicUrl }),
+    draining: () => stop.begun,
+  };
+  const core = await startCore(settings, common, closers);
+  const { engine, gateway } = core;
+  const onStop = (): void => {
+    stop.begun = true;
+  };
+  const app = httpApp(settings, common, core);
+  const url = await openDoors({ ...settings, ...limits, app, gateway, onStop }, closers);
+  if (!settings.server && !isLoopback(settings.host)) {
+    const risk = 'tokens and models travel in the clear unless a proxy in front speaks TLS';
+    log.warn({ host: settings.host }, `reachable from other machines: ${risk}`);
+  }
+  log.info({ url: url(), version: packageVersion }, 'coordinator started');
+  return {
+    get url() {
+      return url();
+    },
+    operatorToken,
+    engine,
+    store: common.store,
+    close: () => closers.close(),
+  };
+}
+
+/** What the doors and the engine both work with. */
+interface Common extends Storage {
+  readonly log: Logger;
+  readonly isOperator: (token: string) => boolean;
+  readonly origins: OriginPolicy;
+  readonly draining: () => boolean;
+}
+
+interface Core {
+  readonly engine: Engine;
+  readonly gateway: SocketGateway;
+  readonly questions: ClientOracles;
+}
+
+/** The engine, with its runs taken up, before anybody can send it anything. */
+async function startCore(
+  { clock, limits }: Settings,
+  common: Common,
+  closers: Closers,
+): Promise<Core> {
+  const { store, blobs, log } = common;
+  const { helloTimeoutMs, messages: rate } = limits;
+  const gateway = createSocketGateway({ ...common, helloTimeoutMs, rate });
+  const { transport } = gateway;
+  const questions = new ClientOracles(gateway, clock);
+  const oracles = combineOracles(tfjsOracles(blobs), questions.provider);
+  const engine = createEngine({ store, blobs, transport, clock, oracles, log });
+  closers.add('engine', () => {
+    // A round that waits for an oracle would hold up the stop until its deadline.
+    questions.close();
+    return engine.close();
+  });
+  await engine.start();
+  gateway.serve(engine, [engine, questions]);
+  return { engine, gateway, questions };
+}
+
+function httpApp(settings: Settings, common: Common, core: Core): RequestListener {
+  const { uploadIdleMs: idleMs, maxBlobBytes, trustProxy, pagesDir = null, limits } = settings;
+  const { minBytesPerSecond, uploadsAtOnce } = limits;
+  return createHttpApp({
+    ...common,
+    engine: core.engine,
+    questions: core.questions,
+    presence: core.gateway,
+    auth: bearerAuth(core.engine, common.isOperator),
+    trustProxy,
+    limits: { body: { idleMs, minBytesPerSecond }, maxBlobBytes, uploadsAtOnce },
+    version: packageVersion,
+    sdkDir: ifBuilt(join(packageRoot, 'dist', 'browser')),
+    pagesDir,
+  });
+}
+
+async function tokenOf({ operatorToken, dataDir }: Settings): Promise<string> {
+  if (operatorToken === null) return storedOperatorToken(dataDir);
+  if (operatorToken.length >= MIN_TOKEN_LENGTH) return operatorToken;
+  throw new TributaryError(
+    'bad_request',
+    `operatorToken: give ${MIN_TOKEN_LENGTH} characters or more`,
+  );
+}
+
+/** JSON lines on stderr: stdout belongs to the commands. */
+function standardLog(level: Config['logLevel']): Logger {
+  return pino({ level, redact: [...redactedPaths] }, pino.destination({ fd: 2, sync: true }));
+}
+
+function ifBuilt(dir: string): string | null {
+  return existsSync(dir) ? dir : null;
+}

@@ -120,7 +120,8 @@ function checkLabels(contract: DataContract, labels: Int32Array | Float32Array):
 export function subset(dataset: Dataset, rows: ArrayLike<number>): Dataset {
   const width = dataset.features.length / dataset.size;
   const features = new Float32Array(rows.length * width);
-  const labels = dataset.labels.slice(0, rows.length);
+  const Labels = dataset.labels instanceof Int32Array ? Int32Array : Float32Array;
+  const labels = new Labels(rows.length);
   for (let i = 0; i < rows.length; i++) {
     const row = rows[i];
     if (!(Number.isInteger(row) && row >= 0 && row < dataset.size))

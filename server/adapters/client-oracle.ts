@@ -15,8 +15,8 @@ type Answer = Awaited<ReturnType<LossOracle['lossAndGrad']>>;
 
 /** How questions reach clients, and which clients there are. */
 export interface QuestionLine {
-  present(runId: string): readonly Presence[];
-  ask(runId: string, clientId: ClientId, question: Question): void;
+  readonly present: (runId: string) => readonly Presence[];
+  readonly ask: (runId: string, clientId: ClientId, question: Question) => void;
 }
 
 interface Pending {

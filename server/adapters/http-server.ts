@@ -16,11 +16,11 @@ const SPARE_FILES = 200;
 const CLOSE_AFTER_MS = 1_000;
 
 export interface Doors {
-  request(req: IncomingMessage, res: ServerResponse): void;
-  upgrade(req: IncomingMessage, socket: Duplex, head: Buffer): void;
+  readonly request: RequestListener;
   /** Paths that begin so are the socket's. */
   readonly socketPath: string;
-  socketRequest(req: IncomingMessage, res: ServerResponse): void;
+  readonly socketRequest: RequestListener;
+  readonly upgrade: (req: IncomingMessage, socket: Duplex, head: Buffer) => void;
 }
 
 export interface AttachOptions {

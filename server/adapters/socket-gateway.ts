@@ -5,10 +5,11 @@
 import { Server as HttpServer } from 'node:http';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Server } from 'socket.io';
 import { TributaryError } from '../../protocol/errors.js';
 import type { ClientToServer, Question, ServerToClient } from '../../protocol/messages.js';
-import type { Transport } from '../core/ports.js';
+import type { Presence, Transport } from '../core/ports.js';
 import type { ClientId } from '../core/rules/rule.js';
 import type { OriginPolicy } from './origins.js';
 import { admission } from './socket/admission.js';
@@ -27,20 +28,24 @@ export interface GatewayOptions extends Omit<
 
 export interface SocketGateway {
   readonly transport: Transport;
+  /** Who is there, in client-id order. */
+  readonly present: (runId: string) => readonly Presence[];
   /** Share of the client's open work that is done; null where it did not say. */
-  progress(runId: string, clientId: ClientId): number | null;
+  readonly progress: (runId: string, clientId: ClientId) => number | null;
   /** Puts a question to a client's oracle; lost where the client is not there. */
-  ask(runId: string, clientId: ClientId, question: Question): void;
+  readonly ask: (runId: string, clientId: ClientId, question: Question) => void;
   /** Begins to take connections. */
   serve(engine: GatewayEngine, listeners: readonly PresenceListener[]): void;
-  handleRequest(req: IncomingMessage, res: ServerResponse): void;
-  handleUpgrade(req: IncomingMessage, socket: Duplex, head: Buffer): void;
+  readonly handleRequest: (req: IncomingMessage, res: ServerResponse) => void;
+  readonly handleUpgrade: (req: IncomingMessage, socket: Duplex, head: Buffer) => void;
   /** Says goodbye to everybody and closes the connections. */
   close(): Promise<void>;
 }
 
 /** Paths that begin so are the gateway's. */
 export const SOCKET_PATH = '/socket.io/';
+/** How long a goodbye may take to be sent. */
+const GOODBYE_MS = 1_000;
 const MAX_MESSAGE_BYTES = 64 * 1024;
 
 type GatewayServer = Server<ClientToServer, ServerToClient, NoServerEvents, SocketData>;
@@ -51,8 +56,10 @@ export function createSocketGateway(options: GatewayOptions): SocketGateway {
   // gets one that never listens, and is handed what is meant for it.
   const inner = new HttpServer();
   const io = gatewayServer(inner, options.origins);
+  const transport = socketTransport(io, sessions);
   return {
-    transport: socketTransport(io, sessions),
+    transport,
+    present: (runId) => transport.present(runId),
     progress: (runId, clientId) => {
       const open = sessions.of(runId, clientId)?.open.values();
       return open ? ([...open].at(-1) ?? null) : null;
@@ -70,7 +77,11 @@ export function createSocketGateway(options: GatewayOptions): SocketGateway {
     handleUpgrade: (req, socket, head) => inner.emit('upgrade', req, socket, head),
     close: async () => {
       const error = new TributaryError('shutting_down', 'the coordinator is stopping');
-      for (const socket of io.sockets.sockets.values()) sayGoodbye(socket, error);
+      const connected = [...io.sockets.sockets.values()];
+      const gone = connected.map((socket) => new Promise((end) => socket.conn.once('close', end)));
+      for (const socket of connected) sayGoodbye(socket, error);
+      // Closing the server drops what is still to be sent: the goodbyes go out first.
+      await Promise.race([Promise.all(gone), sleep(GOODBYE_MS, null, { ref: false })]);
       await io.close();
     },
   };

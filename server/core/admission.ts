@@ -1,178 +1,87 @@
 /**
- * What an update must be before it may count. Pure checks on values; the engine reads the bytes.
- * Every refusal names the tensor or the number that is wrong.
+ * Whether an upload may count. All checks happen before its receipt: what is accepted can be folded
+ * without looking again. A check that fails throws a TributaryError that names what is wrong.
  */
 import { TributaryError } from '../../protocol/errors.js';
 import type { TensorSpec } from '../../protocol/model.js';
 import { elements } from '../../protocol/model.js';
-import { quote } from '../../protocol/text.js';
 import type { ReportedFacts } from '../../protocol/update.js';
 import { DELTA, memberName, tensorKey } from '../../protocol/update.js';
 import type { FoldScale } from './kernels/kernels.js';
+import { deltaSpecs, longestFamily, sharedSpecs, vectorBytes } from './admission/expected.js';
 import type { VectorNeed } from './rules/rule.js';
 
-/** Most examples that one update may report: buffers are averaged by them, in fixed point too. */
-export const MAX_EXAMPLES = 16_777_216;
-/** Most vectors in a family such as `batch.0`, `batch.1`, …. */
-export const MAX_MEMBERS = 1024;
+export { checkTensors } from './admission/tensors.js';
+export { VectorScan } from './admission/scan.js';
 
-/** The type and shape of one tensor in an uploaded file. */
-export interface TensorHeader {
-  readonly dtype: string;
-  readonly shape: readonly number[];
-}
-
-/** The tensors that travel in a delta: what the rule sees, and the buffers beside it. */
-export function travelling(specs: readonly TensorSpec[]): readonly TensorSpec[] {
-  return specs.filter(({ role }) => role === 'shared' || role === 'buffer');
-}
+/** Examples that one update may report: buffers are averaged by them, in the exact fold. */
+export const MAX_EXAMPLES = 134_217_728;
 
 /**
- * Checks the tensors of an upload by name, dtype and shape. Nothing may be missing, nothing more may
- * be there, and no shape is stretched to fit another.
- *
- * @returns the names of the auxiliary vectors, families in order of their members.
- * @throws TributaryError `wrong_tensors`, `wrong_dtype`, `wrong_shape`, `missing_vector`.
+ * The facts that a client states.
+ * @throws TributaryError `bad_facts`; `over_cap` for more than {@link MAX_EXAMPLES} examples.
  */
-export function checkTensors(
-  found: ReadonlyMap<string, TensorHeader>,
-  specs: readonly TensorSpec[],
-  needs: readonly VectorNeed[],
-): string[] {
-  const vectors = needs.flatMap((need) => membersOf(need, found, specs));
-  const expected = new Map<string, TensorSpec>();
-  for (const spec of travelling(specs)) expected.set(tensorKey(DELTA, spec.name), spec);
-  for (const vector of vectors) {
-    for (const spec of specs) {
-      if (spec.role === 'shared') expected.set(tensorKey(vector, spec.name), spec);
-    }
+export function checkReported(reported: ReportedFacts, assignmentId: string): void {
+  const bad = (message: string): never => {
+    throw new TributaryError('bad_facts', message);
+  };
+  if (reported.assignmentId !== assignmentId) {
+    bad(`the update was made for another assignment than ${assignmentId}`);
   }
-  for (const [key, spec] of expected) checkTensor(key, spec, found.get(key));
-  for (const key of found.keys()) {
-    if (!expected.has(key)) {
-      throw new TributaryError('wrong_tensors', `the task has no tensor ${quote(key)}`);
-    }
+  for (const name of ['numExamples', 'numSteps'] as const) {
+    const count = reported[name];
+    if (!Number.isSafeInteger(count) || count < 1) bad(`${name} is ${count}`);
   }
-  return vectors;
-}
-
-/** The vectors that a need stands for, as far as the file goes on having them. */
-function membersOf(
-  { name, many }: VectorNeed,
-  found: ReadonlyMap<string, TensorHeader>,
-  specs: readonly TensorSpec[],
-): string[] {
-  const shared = specs.find(({ role }) => role === 'shared');
-  const has = (vector: string): boolean => found.has(tensorKey(vector, shared?.name ?? ''));
-  const members: string[] = [];
-  if (!many) members.push(name);
-  else while (has(memberName(name, members.length))) members.push(memberName(name, members.length));
-  if (members.length === 0 || !has(members[0])) {
-    throw new TributaryError(
-      'missing_vector',
-      `the rule needs the vector "${members[0] ?? memberName(name, 0)}"`,
-    );
+  for (const [name, value] of Object.entries(reported.metrics)) {
+    if (!Number.isFinite(value)) bad(`the metric "${name}" is ${value}`);
   }
-  if (members.length > MAX_MEMBERS) {
-    throw new TributaryError('wrong_tensors', `"${name}" has more than ${MAX_MEMBERS} vectors`);
-  }
-  return members;
-}
-
-function checkTensor(key: string, { shape }: TensorSpec, tensor: TensorHeader | undefined): void {
-  if (!tensor) throw new TributaryError('wrong_tensors', `the tensor ${quote(key)} is missing`);
-  if (tensor.dtype !== 'F32') {
-    throw new TributaryError('wrong_dtype', `the tensor ${quote(key)} is ${tensor.dtype}, not F32`);
-  }
-  const same = tensor.shape.length === shape.length && shape.every((n, i) => n === tensor.shape[i]);
-  if (!same) {
-    const sizes = `[${tensor.shape.join(', ')}], not [${shape.join(', ')}]`;
-    throw new TributaryError('wrong_shape', `the tensor ${quote(key)} has the shape ${sizes}`);
-  }
-}
-
-/** Norm, greatest magnitude and finiteness of a vector, tile by tile. */
-export class VectorScan {
-  #sumOfSquares = 0;
-  #maxAbs = 0;
-  #seen = 0;
-
-  /** @param what names the vector in errors. */
-  constructor(private readonly what: string) {}
-
-  /** @throws TributaryError `not_finite`, naming the first element that is not. */
-  add(tile: Float32Array): void {
-    for (let i = 0; i < tile.length; i++) {
-      const magnitude = Math.abs(tile[i]);
-      // The only comparison that NaN and infinity both fail.
-      if (!(magnitude < Infinity)) {
-        throw new TributaryError(
-          'not_finite',
-          `${this.what}: element ${this.#seen + i} is ${tile[i]}`,
-        );
-      }
-      if (magnitude > this.#maxAbs) this.#maxAbs = magnitude;
-      // Squares of float32 stay far inside float64.
-      this.#sumOfSquares += magnitude * magnitude;
-    }
-    this.#seen += tile.length;
-  }
-
-  get norm(): number {
-    return Math.sqrt(this.#sumOfSquares);
-  }
-
-  get maxAbs(): number {
-    return this.#maxAbs;
-  }
-}
-
-/** @throws TributaryError `bad_facts`, `over_cap`. */
-export function checkReported(facts: ReportedFacts, assignmentId: string): void {
-  if (facts.assignmentId !== assignmentId) {
-    throw new TributaryError('bad_facts', 'the update was made for another assignment');
-  }
-  if (facts.numExamples > MAX_EXAMPLES) {
-    throw new TributaryError(
-      'over_cap',
-      `numExamples ${facts.numExamples} is over ${MAX_EXAMPLES}`,
-    );
+  if (reported.numExamples > MAX_EXAMPLES) {
+    const message = `numExamples is ${reported.numExamples}, over the cap of ${MAX_EXAMPLES}`;
+    throw new TributaryError('over_cap', message);
   }
 }
 
 /**
- * Holds a weight and a magnitude against the caps that keep the exact fold from overflowing.
+ * The update against the caps that keep the exact fold from overflowing.
+ * @param maxAbs greatest absolute value in any vector of the update
+ * @param weight what the rule would give it in the fold; undefined for rules that do not fold
  * @throws TributaryError `over_cap`; `bad_facts` for a weight that is negative or not finite.
  */
-export function checkCaps(maxAbs: number, weight: number | undefined, fold: FoldScale): void {
-  if (maxAbs > fold.deltaMax) {
-    throw new TributaryError(
-      'over_cap',
-      `a value of magnitude ${maxAbs} is over deltaMax ${fold.deltaMax}`,
-    );
+export function checkCaps(
+  maxAbs: number,
+  weight: number | undefined,
+  { weightMax, deltaMax }: Pick<FoldScale, 'weightMax' | 'deltaMax'>,
+): void {
+  if (weight !== undefined && !(Number.isFinite(weight) && weight >= 0)) {
+    throw new TributaryError('bad_facts', `these facts give the update the weight ${weight}`);
   }
-  if (weight === undefined) return;
-  if (!(weight >= 0 && weight < Infinity)) {
-    throw new TributaryError('bad_facts', `the rule weighs this update ${weight}`);
+  const over = (what: string, value: number, cap: string): never => {
+    throw new TributaryError('over_cap', `${what} is ${value}, over the run's ${cap}`);
+  };
+  if (!(maxAbs <= deltaMax)) {
+    over('the greatest absolute value of the update', maxAbs, `caps.deltaMax of ${deltaMax}`);
   }
-  if (weight > fold.weightMax) {
-    throw new TributaryError(
-      'over_cap',
-      `the weight ${weight} is over weightMax ${fold.weightMax}`,
-    );
+  if (weight !== undefined && weight > weightMax) {
+    over("the update's weight", weight, `caps.weightMax of ${weightMax}`);
   }
 }
 
-/**
- * Greatest length of an upload: the tensors that are asked for, and room for the header.
- * A family of vectors may have up to {@link MAX_MEMBERS}.
- */
-export function maxUpdateBytes(specs: readonly TensorSpec[], needs: readonly VectorNeed[]): number {
-  const bytesOf = (list: readonly TensorSpec[]): number =>
-    list.reduce((sum, { shape }) => sum + 4 * elements(shape), 0);
-  const shared = specs.filter(({ role }) => role === 'shared');
-  const vectors = needs.reduce((sum, { many }) => sum + (many ? MAX_MEMBERS : 1), 0);
-  return bytesOf(travelling(specs)) + vectors * bytesOf(shared) + HEADER_ROOM;
-}
+/** For the header's length, metadata and padding. */
+const SLACK_BYTES = 65_536;
+/** dtype, shape and offsets of one tensor, as JSON. */
+const ENTRY_BYTES = 256;
 
-const HEADER_ROOM = 4 * 1024 * 1024;
+/** Greatest length of an upload that could be accepted: longer ones are not even read. */
+export function maxUpdateBytes(
+  specs: readonly TensorSpec[],
+  needs: readonly VectorNeed[],
+): number {
+  const family = longestFamily(specs);
+  const vectors = needs.flatMap(({ name, many }) =>
+    many ? Array.from({ length: family }, (_, i) => memberName(name, i)) : [name],
+  );
+  const one = (vector: string, tensors: readonly TensorSpec[]): number =>
+    tensors.reduce((sum, { name }) => sum + keyBytes(vector, name), vectorBytes(tensors));
+  const auxiliary = vectors.reduce((sum, vector) => sum + one(vector, sharedSpecs(specs)), 0);
+  return SLACK_BYTES + one(DELTA, deltaSpecs(specs)) + auxiliary;
+}

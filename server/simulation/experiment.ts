@@ -57,7 +57,7 @@ export async function runExperiment(
     store,
     blobs,
     transport: loopback.transport,
-    clock: systemClock,
+    clock: systemClock(),
     oracles: tfjsOracles(blobs),
     log: options.log ?? silent,
   });

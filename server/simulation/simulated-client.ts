@@ -40,11 +40,13 @@ export interface SimulatedClientOptions {
   onFailure?(error: unknown, assignment: Assignment): void;
 }
 
-/** Makes clients of one network. They share decoded checkpoints. */
-export function simulatedClients(network: SimulatedNetwork): {
+export interface SimulatedClients {
   /** Connects a client; resolves with a function that takes it off, as a closed tab would. */
-  connect(options: SimulatedClientOptions): Promise<() => void>;
-} {
+  readonly connect: (options: SimulatedClientOptions) => Promise<() => void>;
+}
+
+/** Clients of one network: they share decoded checkpoints. */
+export function simulatedClients(network: SimulatedNetwork): SimulatedClients {
   const checkpoints = new SharedCache<Params>(CACHED_CHECKPOINTS);
   return {
     connect: (options) => new SimulatedClient(options, network, checkpoints).connect(),
@@ -147,7 +149,8 @@ class SimulatedClient {
     return async () => {
       const limit = await engine.maxUploadBytes(client, id);
       const staged = await blobs.stage(Readable.from([update]), limit);
-      this.options.onReceipt?.(await engine.submit(client, id, staged));
+      const receipt = await engine.submit(client, id, staged);
+      this.options.onReceipt?.(receipt);
     };
   }
 

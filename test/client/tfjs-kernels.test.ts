@@ -4,7 +4,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import '@tensorflow/tfjs-layers';
 import { beforeAll, describe, expect, it, vi } from 'vitest';
 import { prepareBackend } from '../../client/tfjs/backend.js';
-import { noise } from './tfjs-support.js';
+import { noise } from './support/tfjs.js';
 
 /** What the added kernels must agree with the cpu backend to. */
 const TOLERANCE = 1e-4;

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { enterableTempDirectory, isRoot } from '../../server/adapters/postgres/account.js';
 import {
   type EmbeddedPostgres,
@@ -17,26 +17,31 @@ import { isAlive } from '../../server/adapters/postgres/processes.js';
 import { waitFor } from '../../server/adapters/postgres/wait.js';
 import { runSql } from '../support/sql.js';
 
+/** One for the file, with a directory for each test that must begin from nothing. */
 let home: string;
 let dataDir: string;
 let started: EmbeddedPostgres[];
 let owners: ChildProcess[];
 
-beforeEach(async () => {
+beforeAll(async () => {
   home = await enterableTempDirectory('tributary-embedded-');
-  dataDir = join(home, 'postgres');
+});
+
+afterAll(() => rm(home, { recursive: true, force: true }));
+
+beforeEach(() => {
+  // To create a database takes longer than all the rest: most tests are content with any.
+  dataDir = join(home, 'shared');
   started = [];
   owners = [];
 });
 
 afterEach(async () => {
-  for (const owner of owners) {
-    if (owner.exitCode !== null || owner.signalCode !== null) continue;
-    owner.kill('SIGKILL');
-    await once(owner, 'exit');
-  }
+  const running = owners.filter((owner) => owner.exitCode === null && owner.signalCode === null);
+  for (const owner of running) await kill(owner);
+  // A failed test may have left its server: the next must not find it.
+  if (running.length > 0) await start();
   for (const server of started) await server.stop();
-  await rm(home, { recursive: true, force: true });
 });
 
 async function start(): Promise<EmbeddedPostgres> {
@@ -81,7 +86,8 @@ async function postmasterPid(): Promise<number> {
   return Number((await readFile(inCluster('postmaster.pid'), 'utf8')).split('\n')[0]);
 }
 
-const keep = 'CREATE TABLE kept (answer int); INSERT INTO kept VALUES (42)';
+const keep =
+  'DROP TABLE IF EXISTS kept; CREATE TABLE kept (answer int); INSERT INTO kept VALUES (42)';
 const look = 'SELECT answer FROM kept';
 
 describe('the embedded server', () => {
@@ -176,6 +182,7 @@ describe('the embedded server', () => {
   });
 
   it('begins again after its owner was killed in the middle of initdb', async () => {
+    dataDir = join(home, 'interrupted');
     const owner = spawnOwner('hold');
     const halfMade = async () => {
       const names = await readdir(dataDir).catch(() => []);
@@ -196,6 +203,7 @@ describe('the embedded server', () => {
 
 describe('several users of one directory', () => {
   it('start at once and share one server, which stops with the last of them', async () => {
+    dataDir = join(home, 'crowded');
     const [a, b, other] = await Promise.all([start(), start(), startInAnotherProcess('hold')]);
     const pid = await postmasterPid();
 
@@ -233,6 +241,7 @@ describe('a directory that cannot be used', () => {
   );
 
   it('is refused when another major version of PostgreSQL made it', async () => {
+    dataDir = join(home, 'old');
     await mkdir(inCluster(), { recursive: true });
     await writeFile(inCluster('PG_VERSION'), '9\n');
 
@@ -243,6 +252,7 @@ describe('a directory that cannot be used', () => {
   });
 
   it('is refused when a part of it is gone', async () => {
+    dataDir = join(home, 'broken');
     await mkdir(join(dataDir, 'cluster'), { recursive: true });
 
     await expect(start()).rejects.toMatchObject({

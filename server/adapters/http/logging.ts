@@ -1,6 +1,6 @@
 /** One log line a request, under an id that the peer is told and may have brought along. */
 import { randomUUID } from 'node:crypto';
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import type { RequestHandler } from 'express';
 import type { Logger } from 'pino';
 import { pinoHttp } from 'pino-http';
@@ -44,15 +44,18 @@ function broughtId(req: IncomingMessage): string | undefined {
   return typeof id === 'string' && /^[\w.-]{1,64}$/.test(id) ? id : undefined;
 }
 
-function describeRequest(req: {
-  id?: unknown;
-  method?: string;
-  url?: string;
-  remoteAddress?: string;
-}) {
-  return { id: req.id, method: req.method, url: req.url?.slice(0, 500), from: req.remoteAddress };
+interface LoggedRequest {
+  readonly id?: unknown;
+  readonly method?: string;
+  readonly url?: string;
+  /** Express's request; `ip` looks behind the proxies that are trusted. */
+  readonly raw?: { readonly ip?: string | undefined };
 }
 
-function describeResponse(res: Pick<ServerResponse, 'statusCode'>) {
-  return { status: res.statusCode };
+function describeRequest({ id, method, url, raw }: LoggedRequest) {
+  return { id, method, url: url?.slice(0, 500), from: raw?.ip };
+}
+
+function describeResponse({ statusCode }: { readonly statusCode?: number }) {
+  return { status: statusCode };
 }

@@ -9,9 +9,9 @@ import type { BodyLimits } from './body.js';
 
 /** Who is connected, and how far they are. */
 export interface PresenceView {
-  present(runId: string): readonly Presence[];
+  readonly present: (runId: string) => readonly Presence[];
   /** Share of the client's open work that is done; null where it did not say. */
-  progress(runId: string, clientId: ClientId): number | null;
+  readonly progress: (runId: string, clientId: ClientId) => number | null;
 }
 
 /** Questions of oracles that are put to clients. Every method throws `not_found` for strangers. */

@@ -71,8 +71,8 @@ export class FakeCoordinator {
   readonly arrivals: Arrival[] = [];
   readonly gets: string[] = [];
   readonly files = new Map<string, Uint8Array>();
-  /** Called at each hello, before it is answered. */
-  onHello: (socket: CoordinatorSocket) => ErrorCode | undefined = () => undefined;
+  /** Called at each hello, before it is answered: with a refusal, not at all, or a welcome. */
+  onHello: (socket: CoordinatorSocket) => ErrorCode | 'silence' | undefined = () => undefined;
   /** Called before a token is looked at. */
   onConnect: () => ErrorCode | undefined = () => undefined;
   /** Answers the n-th upload; the last goes on for all that follow. */
@@ -93,7 +93,10 @@ export class FakeCoordinator {
     this.#io.use((socket, next) => {
       const { token } = socket.handshake.auth as { token?: unknown };
       const code = this.onConnect() ?? (token === TOKEN ? undefined : 'unauthorized');
-      if (!code) return next();
+      if (!code) {
+        next();
+        return;
+      }
       const error = new TributaryError(code, `refused: ${code}`);
       next(Object.assign(new Error(error.message), { data: error.toBody() }));
     });
@@ -153,14 +156,23 @@ export class FakeCoordinator {
     for (const socket of this.#tcp) socket.destroy();
   }
 
+  /** Says why, and ends every connection. */
+  sayGoodbye(code: ErrorCode): void {
+    this.#io.emit('goodbye', new TributaryError(code, `goodbye: ${code}`).toBody());
+    this.#io.disconnectSockets(true);
+  }
+
   async close(): Promise<void> {
-    await this.#io.close();
+    const closed = this.#io.close();
+    this.cutAll();
+    await closed;
   }
 
   #serve(socket: CoordinatorSocket): void {
     socket.on('hello', (message, ack) => {
       this.hellos.push(message);
       const code = this.onHello(socket);
+      if (code === 'silence') return;
       ack(code ? { ok: false, error: new TributaryError(code, code).toBody() } : this.#welcome());
     });
     socket.on('progress', (message, ack) => {
@@ -190,10 +202,10 @@ export class FakeCoordinator {
     const router = express.Router();
     router.get('/{*path}', (request, response) => {
       this.gets.push(request.path);
-      if (request.headers.authorization !== `Bearer ${TOKEN}`) return void response.sendStatus(401);
-      if (request.path === '/v1/runs/r/task') return void response.json(task);
       const file = this.files.get(request.path);
-      if (file) response.end(file);
+      if (request.headers.authorization !== `Bearer ${TOKEN}`) response.sendStatus(401);
+      else if (request.path === '/v1/runs/r/task') response.json(task);
+      else if (file) response.end(file);
       else response.sendStatus(404);
     });
     router.use((request: Request, response: Response) => void this.#receive(request, response));

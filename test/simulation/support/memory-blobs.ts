@@ -4,6 +4,8 @@ import { TributaryError } from '../../../protocol/errors.js';
 import type { Blob, BlobStore } from '../../../server/core/ports.js';
 
 export interface TestBlobs extends BlobStore {
+  /** A property, not a method: tests replace it to count. */
+  open: (sha256: string) => Promise<Blob>;
   put(bytes: Uint8Array): Promise<string>;
 }
 

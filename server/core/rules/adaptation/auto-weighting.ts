@@ -40,22 +40,21 @@ export interface BetaEstimate {
 export function estimateBeta(products: BatchProducts): BetaEstimate {
   const { batches, withSource, source, dimensions: m } = products;
   const B = batches.length;
-  const each = sumOver(B);
 
-  const spread = pairs(B, (j, k) => batches[j][j] + batches[k][k] - 2 * batches[j][k]);
-  const spreadAlong = pairs(B, (j, k) => (withSource[j] - withSource[k]) ** 2) / source;
+  const spread = spreadOf(B, (j, k) => batches[j][j] + batches[k][k] - 2 * batches[j][k]);
+  const spreadAlong = spreadOf(B, (j, k) => square(withSource[j] - withSource[k])) / source;
   const s2 = spread / ((B - 1) * m);
   const sigma2 = s2 / B;
 
-  const apart = each((j) => batches[j][j] - 2 * withSource[j] + source);
+  const apart = sum(B, (j) => batches[j][j] - 2 * withSource[j] + source);
   const d2 = Math.max(apart / (B * m) - s2, 0);
 
-  const left = each((j) => batches[j][j] - (withSource[j] / source) * withSource[j]);
+  const left = sum(B, (j) => batches[j][j] - (withSource[j] / source) * withSource[j]);
   const t2d2 = Math.max(left / (B * m) - (spread - spreadAlong) / ((B - 1) * m), 0);
 
-  const agreeing = each((j) => (withSource[j] > 0 ? 1 : 0)) / B;
+  const agreeing = sum(B, (j) => (withSource[j] > 0 ? 1 : 0)) / B;
   const delta = 1 - (1 - agreeing) / B;
-  const meanSquared = each((j) => each((k) => batches[j][k])) / (B * B * m);
+  const meanSquared = sum(B, (j) => sum(B, (k) => batches[j][k])) / (B * B * m);
   return {
     sigma2,
     d2,
@@ -72,16 +71,17 @@ function usable(beta: number): number {
   return Number.isFinite(beta) ? Math.max(0, Math.min(1, beta)) : 0.5;
 }
 
-function sumOver(count: number): (term: (index: number) => number) => number {
-  return (term) => {
-    let total = 0;
-    for (let index = 0; index < count; index++) total += term(index);
-    return total;
-  };
+function square(x: number): number {
+  return x * x;
 }
 
-/** sum_j |a_j - mean|^2 = sum_j sum_k |a_j - a_k|^2 / (2 B) */
-function pairs(B: number, squaredDistance: (j: number, k: number) => number): number {
-  const each = sumOver(B);
-  return each((j) => each((k) => squaredDistance(j, k))) / (2 * B);
+function sum(count: number, term: (index: number) => number): number {
+  let total = 0;
+  for (let index = 0; index < count; index++) total += term(index);
+  return total;
+}
+
+/** sum_j |a_j - mean|^2, as sum_j sum_k |a_j - a_k|^2 / (2 B). */
+function spreadOf(B: number, squaredDistance: (j: number, k: number) => number): number {
+  return sum(B, (j) => sum(B, (k) => squaredDistance(j, k))) / (2 * B);
 }

@@ -2,13 +2,13 @@
 import { z } from 'zod';
 import { TributaryError } from '../../../../protocol/errors.js';
 import type { Workspace } from '../families/workspace.js';
-import type { Needs, UpdateFacts } from '../rule.js';
+import type { Coefficients, Needs, UpdateFacts } from '../rule.js';
 import type { BetaEstimate } from './auto-weighting.js';
 import { estimateBeta } from './auto-weighting.js';
 
 export const sourceOptions = {
   beta: z
-    .union([z.number().min(0).max(1), z.literal('auto')])
+    .union([z.number().min(0).max(1), z.literal('auto')], 'use a number from 0 to 1, or "auto"')
     .default(0.5)
     .describe('How much a source counts against the target; 0 is target-only; auto estimates it.'),
   betaMax: z.number().min(0).max(1).default(1).describe('No beta exceeds it.'),
@@ -24,8 +24,7 @@ export const sourceOptions = {
     .default('tensor')
     .describe('Whether updates are projected tensor by tensor or whole. FedDA does not project.'),
 };
-const shape = z.strictObject(sourceOptions);
-export type SourceOptions = z.infer<typeof shape>;
+export type SourceOptions = z.infer<z.ZodObject<typeof sourceOptions>>;
 
 /** Auto-weighting needs the updates of the target's single batches: `batch.0`, `batch.1`, … */
 export const adaptationNeeds = {
@@ -67,10 +66,11 @@ export async function sourcesOf(
   const count = (i: number): number =>
     sourceWeights === 'examples' ? x.updates[i].numExamples : 1;
   const total = places.reduce((sum, i) => sum + count(i), 0);
-  const estimates = beta === 'auto' ? await estimates_(x, places, dimensions) : null;
+  const estimates = beta === 'auto' ? await estimatesOf(x, places, dimensions) : null;
   return places.map((update, k) => {
     const facts = x.updates[update];
-    const scale = align === 'none' ? 1 : rateRatio(target, facts) * (target.numSteps / facts.numSteps);
+    const scale =
+      align === 'none' ? 1 : rateRatio(target, facts) * (target.numSteps / facts.numSteps);
     const own = estimates ? pick(estimates[k]) : (beta as number);
     return {
       update,
@@ -80,4 +80,57 @@ export async function sourcesOf(
       scale,
     };
   });
+}
+
+async function estimatesOf(
+  x: AdaptationWorkspace,
+  sources: readonly number[],
+  dimensions: number,
+): Promise<readonly BetaEstimate[]> {
+  const target = x.updates[x.target];
+  const batches = x.auxiliary(x.target).map((vector) => ({ update: x.target, vector }));
+  if (batches.length < 2) {
+    const message = `auto-weighting needs the updates of at least 2 batches; the target "${target.clientId}" sent ${batches.length}`;
+    throw new TributaryError('missing_vector', message);
+  }
+  const [gram] = await x.gram('model', [...batches, ...sources.map((update) => ({ update }))]);
+  const products = batches.map((a) => batches.map((b) => gram.dot(a, b)));
+  return sources.map((update) => {
+    // g_S: the source's mean step, at the target's step size.
+    const factor = rateRatio(target, x.updates[update]) / x.updates[update].numSteps;
+    return estimateBeta({
+      batches: products,
+      withSource: batches.map((batch) => factor * gram.dot(batch, { update })),
+      source: factor * factor * gram.dot({ update }, { update }),
+      dimensions,
+    });
+  });
+}
+
+/** lr_T / lr_S; 1 where either does not report a positive rate. */
+function rateRatio(target: UpdateFacts, source: UpdateFacts): number {
+  const rate = ({ metrics }: UpdateFacts): number | undefined => metrics.learningRate;
+  const [ofTarget = 0, ofSource = 0] = [rate(target), rate(source)];
+  return ofTarget > 0 && ofSource > 0 ? ofTarget / ofSource : 1;
+}
+
+/** The betas that were estimated, to be plotted over the rounds. */
+export function betaDiagnostics(
+  sources: readonly Source[],
+  { beta }: SourceOptions,
+): Record<string, number> {
+  if (beta !== 'auto') return {};
+  return Object.fromEntries(sources.map((source) => [`beta.${source.clientId}`, source.beta]));
+}
+
+/** Coefficients on the deltas: the target's sum of share * (1 - beta), and what each source gets. */
+export function pulled(
+  x: AdaptationWorkspace,
+  sources: readonly Source[],
+  onSource: (source: Source) => number | readonly number[],
+): Coefficients {
+  const updates: (number | readonly number[])[] = x.updates.map(() => 0);
+  updates[x.target] = sources.reduce((sum, { share, beta }) => sum + share * (1 - beta), 0);
+  for (const source of sources) updates[source.update] = onSource(source);
+  return { model: 1, updates };
 }

@@ -1,11 +1,11 @@
 /** What the tests of client/tfjs share: seeded numbers, small tasks, requests. */
 import type { LayersModel } from '@tensorflow/tfjs-layers';
-import type { Params, TrainRequest } from '../../client/types.js';
-import type { Dataset } from '../../client/tfjs/dataset.js';
-import { initialParams, modelSpecOf } from '../../client/tfjs/model.js';
-import { randomStream } from '../../client/tfjs/random.js';
-import { task, trainingConfig } from '../../protocol/model.js';
-import type { Task } from '../../protocol/model.js';
+import type { Params, TrainRequest } from '../../../client/types.js';
+import type { Dataset } from '../../../client/tfjs/dataset.js';
+import { initialParams, modelSpecOf } from '../../../client/tfjs/model.js';
+import { randomStream } from '../../../client/tfjs/random.js';
+import { task, trainingConfig } from '../../../protocol/model.js';
+import type { Task } from '../../../protocol/model.js';
 
 /** Seeded numbers, uniform in -0.5 to 0.5. */
 export function noise(size: number, purpose: string, seed = 1): Float32Array {

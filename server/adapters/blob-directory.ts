@@ -1,0 +1,114 @@
+/**
+ * Blobs in a directory, by content: `ab/cdef…` for the sha256 `abcdef…`. A file appears there by
+ * rename, whole and synced, or not at all. Several coordinators of one machine may share it.
+ */
+import { mkdir, open, rename, rm, stat } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+import type { Blob, BlobStore, StagedBlob } from '../core/ports.js';
+import {
+  isSha256,
+  missingBlob,
+  onStorage,
+  readFileRange,
+  requireRange,
+  settledOnce,
+} from './blob-files.js';
+import { openSpool, type SpooledFile } from './spool.js';
+
+/**
+ * Makes the directory if need be, and removes uploads that a crash cut off.
+ *
+ * @throws TributaryError `storage_unavailable`
+ */
+export async function createDirectoryBlobStore(directory: string): Promise<BlobStore> {
+  const root = resolve(directory);
+  await onStorage(`make the blob directory ${root}`, () => makeDirectories(root));
+  // In the same file system: elsewhere, the rename would be a copy that a crash can cut in half.
+  const spool = await openSpool(join(root, 'spool'));
+  const pathOf = (sha256: string): string => join(root, sha256.slice(0, 2), sha256.slice(2));
+  return {
+    stage: async (source, maxBytes) => {
+      const file = await spool.receive(source, maxBytes);
+      return stagedBlob(file, pathOf(file.sha256));
+    },
+    open: async (sha256) => {
+      if (!isSha256(sha256)) throw missingBlob(sha256);
+      return openBlob(sha256, pathOf(sha256));
+    },
+    delete: async (sha256) => {
+      if (!isSha256(sha256)) return;
+      await onStorage(`delete blob ${sha256}`, () => rm(pathOf(sha256), { force: true }));
+    },
+  };
+}
+
+/**
+ * All 256 at once, so that a commit has only one directory to sync: its file's. Were they made when
+ * first used, a power cut could take the directory of a committed blob away.
+ */
+async function makeDirectories(root: string): Promise<void> {
+  const made = await mkdir(root, { recursive: true, mode: 0o700 });
+  const names = Array.from({ length: 256 }, (_, i) => i.toString(16).padStart(2, '0'));
+  await Promise.all(names.map((name) => mkdir(join(root, name), { recursive: true, mode: 0o700 })));
+  await syncDirectory(root);
+  // Not ours, so perhaps not readable to us: then the system's own write-back must do.
+  if (made) await syncDirectory(dirname(root)).catch(() => undefined);
+}
+
+function stagedBlob(file: SpooledFile, target: string): StagedBlob {
+  let path = file.path;
+  return settledOnce({
+    sha256: file.sha256,
+    bytes: file.bytes,
+    read: (start, length) => readBlob(path, file.bytes, start, length),
+    commit: () =>
+      onStorage(`commit blob ${file.sha256}`, async () => {
+        // Replaces a file of the same content: had it been damaged, it is whole again. To keep the
+        // old one instead would lose the blob to somebody who is about to delete it.
+        if (path !== target) await rename(path, target);
+        path = target;
+        await syncDirectory(dirname(target));
+      }),
+    discard: () =>
+      onStorage('discard an upload', async () => {
+        // After a commit that failed half-way, the blob may be somebody else's too: leave it.
+        if (path !== target) await rm(path, { force: true });
+      }),
+  });
+}
+
+async function openBlob(sha256: string, path: string): Promise<Blob> {
+  const bytes = await sizeOf(sha256, path);
+  return { sha256, bytes, read: (start, length) => readBlob(path, bytes, start, length) };
+}
+
+async function sizeOf(sha256: string, path: string): Promise<number> {
+  return onStorage(`open blob ${sha256}`, async () => {
+    try {
+      return (await stat(path)).size;
+    } catch (error) {
+      throw (error as NodeJS.ErrnoException).code === 'ENOENT' ? missingBlob(sha256, error) : error;
+    }
+  });
+}
+
+async function readBlob(
+  path: string,
+  bytes: number,
+  start: number,
+  length: number,
+): Promise<Uint8Array> {
+  requireRange(start, length, bytes);
+  return readFileRange(path, start, length);
+}
+
+/** A rename is on the disk when its directory is. */
+async function syncDirectory(path: string): Promise<void> {
+  if (process.platform === 'win32') return; // cannot open directories; NTFS journals the rename
+  const handle = await open(path, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}

@@ -1,0 +1,96 @@
+/** What the blob stores share: ranges of files, failures of disks, and blobs that settle once. */
+import { type FileHandle, open } from 'node:fs/promises';
+import { TributaryError } from '../../protocol/errors.js';
+import type { StagedBlob } from '../core/ports.js';
+
+export function unavailable(message: string, cause?: unknown): TributaryError {
+  return new TributaryError('storage_unavailable', message, undefined, { cause });
+}
+
+export function missingBlob(sha256: string, cause?: unknown): TributaryError {
+  return unavailable(`blob ${sha256} is missing`, cause);
+}
+
+/** Whatever `work` fails with is a failure of the storage: a full disk, no permission, a bad sector. */
+export async function onStorage<T>(what: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (cause) {
+    if (cause instanceof TributaryError) throw cause;
+    throw unavailable(`cannot ${what}: ${(cause as Error).message}`, cause);
+  }
+}
+
+/** Whether a text is a sha256. What is not never becomes part of a path or a query. */
+export function isSha256(text: string): boolean {
+  return /^[0-9a-f]{64}$/.test(text);
+}
+
+/** @throws RangeError where `start` to `start + length` is not within `bytes`: a bug of the caller. */
+export function requireRange(start: number, length: number, bytes: number): void {
+  const whole = Number.isSafeInteger(start) && Number.isSafeInteger(length);
+  if (!whole || start < 0 || length < 0 || start + length > bytes) {
+    throw new RangeError(`bytes ${start} to ${start + length} of a blob of ${bytes}`);
+  }
+}
+
+/**
+ * A range of a file, in memory of its own that starts aligned for any typed array. The file is
+ * opened for each range: a blob may be held for hours, a descriptor must not.
+ *
+ * @throws TributaryError `storage_unavailable`, also where the file ends too early.
+ */
+export async function readFileRange(
+  path: string,
+  start: number,
+  length: number,
+): Promise<Uint8Array> {
+  return onStorage(`read ${path}`, async () => {
+    const file = await open(path, 'r');
+    try {
+      return await readFully(file, start, length);
+    } finally {
+      await file.close();
+    }
+  });
+}
+
+export async function readFully(
+  file: FileHandle,
+  start: number,
+  length: number,
+): Promise<Uint8Array> {
+  const bytes = new Uint8Array(length);
+  let filled = 0;
+  while (filled < length) {
+    const { bytesRead } = await file.read(bytes, filled, length - filled, start + filled);
+    if (bytesRead === 0) throw unavailable(`the file ends at byte ${start + filled}`);
+    filled += bytesRead;
+  }
+  return bytes;
+}
+
+/**
+ * Holds a staged blob to its promise: committed or discarded exactly once. Where that failed, it may
+ * be tried again, or the other be done.
+ */
+export function settledOnce(blob: StagedBlob): StagedBlob {
+  let settled: string | null = null;
+  const settle = async (how: string, work: () => Promise<void>): Promise<void> => {
+    if (settled) throw new TributaryError('internal', `the staged blob was ${settled} before`);
+    settled = how;
+    try {
+      await work();
+    } catch (error) {
+      settled = null;
+      throw error;
+    }
+  };
+  return {
+    sha256: blob.sha256,
+    bytes: blob.bytes,
+    read: (start, length) => blob.read(start, length),
+    commit: () => settle('committed', () => blob.commit()),
+    discard: () => settle('discarded', () => blob.discard()),
+  };
+}

@@ -1,0 +1,230 @@
+/**
+ * Blobs in Postgres, in chunks of 1 MiB, for coordinators that share no disk. Uploads arrive in a
+ * spool on the local disk; a commit copies one into the database chunk by chunk, so that memory
+ * stays flat whatever the model's size.
+ *
+ * Through pg and not Prisma: pg can send and ask for bytes in binary.
+ */
+import { type FileHandle, open, rm } from 'node:fs/promises';
+import pg from 'pg';
+import type { Blob, BlobStore, StagedBlob } from '../core/ports.js';
+import {
+  isSha256,
+  missingBlob,
+  onStorage,
+  readFileRange,
+  readFully,
+  requireRange,
+  settledOnce,
+  unavailable,
+} from './blob-files.js';
+import { openSpool, type SpooledFile } from './spool.js';
+
+const chunkBytes = 1024 * 1024;
+/** Chunks that one query returns: bounds what a large read needs beside its result. */
+const chunksAtOnce = 4;
+
+export interface PostgresBlobOptions {
+  /** A database with the migrations applied. */
+  readonly url: string;
+  /** A local directory for uploads that are not committed yet. */
+  readonly spoolDir: string;
+  /** Most connections of this process for blobs. */
+  readonly connections?: number;
+}
+
+/** @throws TributaryError `storage_unavailable` where the spool cannot be made. */
+export async function createPostgresBlobStore({
+  url,
+  spoolDir,
+  connections = 4,
+}: PostgresBlobOptions): Promise<BlobStore & { close(): Promise<void> }> {
+  const spool = await openSpool(spoolDir);
+  const pool = new pg.Pool({
+    connectionString: url,
+    max: connections,
+    connectionTimeoutMillis: 30_000,
+    keepAlive: true,
+    application_name: 'tributary blobs',
+  });
+  // An idle connection that breaks would end the process; the next query gets another one.
+  pool.on('error', () => undefined);
+  return {
+    stage: async (source, maxBytes) => stagedBlob(pool, await spool.receive(source, maxBytes)),
+    open: (sha256) => openBlob(pool, sha256),
+    delete: async (sha256) => {
+      if (!isSha256(sha256)) return;
+      await onStorage(`delete blob ${sha256}`, () =>
+        pool.query('DELETE FROM blobs WHERE sha256 = $1', [sha256]),
+      );
+    },
+    close: () => pool.end(),
+  };
+}
+
+function stagedBlob(pool: pg.Pool, file: SpooledFile): StagedBlob {
+  const { path, sha256, bytes } = file;
+  const removeSpooled = (): Promise<void> => rm(path, { force: true });
+  let committed = false;
+  return settledOnce({
+    sha256,
+    bytes,
+    read: async (start, length) => {
+      requireRange(start, length, bytes);
+      return committed
+        ? readChunks(pool, sha256, start, length)
+        : readFileRange(path, start, length);
+    },
+    commit: () =>
+      onStorage(`commit blob ${sha256}`, async () => {
+        await transaction(pool, (client) => store(client, file));
+        committed = true;
+        // It is durable in the database: a spool that cannot be tidied must not undo that.
+        await removeSpooled().catch(() => undefined);
+      }),
+    discard: () => onStorage('discard an upload', removeSpooled),
+  });
+}
+
+async function store(client: pg.PoolClient, { path, sha256, bytes }: SpooledFile): Promise<void> {
+  // Waits for somebody who is storing the same content, and then finds it there.
+  const { rowCount } = await client.query(
+    'INSERT INTO blobs (sha256, bytes) VALUES ($1, $2) ON CONFLICT (sha256) DO NOTHING',
+    [sha256, bytes],
+  );
+  if (rowCount === 0) {
+    const stored = await storedSize(client, sha256);
+    if (stored !== bytes) throw unavailable(`blob ${sha256} is stored with ${stored ?? 0} bytes`);
+    return;
+  }
+  const file = await open(path, 'r');
+  try {
+    await storeChunks(client, file, sha256, bytes);
+  } finally {
+    await file.close();
+  }
+}
+
+async function storeChunks(
+  client: pg.PoolClient,
+  file: FileHandle,
+  sha256: string,
+  bytes: number,
+): Promise<void> {
+  for (let start = 0; start < bytes; start += chunkBytes) {
+    const chunk = await readFully(file, start, Math.min(chunkBytes, bytes - start));
+    await client.query('INSERT INTO blob_chunks (sha256, index, data) VALUES ($1, $2, $3)', [
+      sha256,
+      start / chunkBytes,
+      Buffer.from(chunk.buffer), // a view: pg sends Buffers in binary
+    ]);
+  }
+}
+
+async function openBlob(pool: pg.Pool, sha256: string): Promise<Blob> {
+  if (!isSha256(sha256)) throw missingBlob(sha256);
+  const bytes = await onStorage(`open blob ${sha256}`, () => storedSize(pool, sha256));
+  if (bytes === null) throw missingBlob(sha256);
+  return {
+    sha256,
+    bytes,
+    read: async (start, length) => {
+      requireRange(start, length, bytes);
+      return readChunks(pool, sha256, start, length);
+    },
+  };
+}
+
+/**
+ * Bytes of a blob; null where it is missing. Counts its chunks without reading them.
+ *
+ * @throws TributaryError `storage_unavailable` where chunks are missing.
+ */
+async function storedSize(db: pg.Pool | pg.PoolClient, sha256: string): Promise<number | null> {
+  const { rows } = await db.query<{ bytes: string; present: string }>(
+    `SELECT bytes, (SELECT coalesce(sum(length(c.data)), 0) FROM blob_chunks c
+                    WHERE c.sha256 = b.sha256) AS present
+     FROM blobs b WHERE sha256 = $1`,
+    [sha256],
+  );
+  const row = rows.at(0);
+  if (!row) return null;
+  if (row.bytes !== row.present) {
+    throw unavailable(`blob ${sha256} has ${row.present} of ${row.bytes} bytes`);
+  }
+  return Number(row.bytes);
+}
+
+async function readChunks(
+  pool: pg.Pool,
+  sha256: string,
+  start: number,
+  length: number,
+): Promise<Uint8Array> {
+  return onStorage(`read blob ${sha256}`, async () => {
+    const bytes = new Uint8Array(length);
+    let filled = 0;
+    while (filled < length) {
+      const from = start + filled;
+      const lastChunk = Math.floor(from / chunkBytes) + chunksAtOnce - 1;
+      const to = Math.min(start + length, (lastChunk + 1) * chunkBytes);
+      for (const part of await readParts(pool, sha256, from, to)) {
+        bytes.set(part, filled);
+        filled += part.byteLength;
+      }
+      if (filled < to - start) throw missingBlob(sha256);
+    }
+    return bytes;
+  });
+}
+
+/** The pieces of bytes `from` up to `to`, in order: of each chunk only what is asked for. */
+async function readParts(
+  pool: pg.Pool,
+  sha256: string,
+  from: number,
+  to: number,
+): Promise<Buffer[]> {
+  const query = {
+    text: `
+      SELECT substring(data FROM greatest($2 - index::bigint * ${chunkBytes}, 0)::int + 1
+                            FOR (least($3 - index::bigint * ${chunkBytes}, ${chunkBytes})
+                                 - greatest($2 - index::bigint * ${chunkBytes}, 0))::int) AS part
+      FROM blob_chunks
+      WHERE sha256 = $1 AND index BETWEEN $2::bigint / ${chunkBytes} AND ($3::bigint - 1) / ${chunkBytes}
+      ORDER BY index`,
+    values: [sha256, from, to],
+    // Else every byte comes as two hex digits; and pg would make a text of binary bytea.
+    binary: true,
+    types: { getTypeParser: () => (raw: Buffer) => raw },
+  };
+  const { rows } = await pool.query<{ part: Buffer }>(query);
+  return rows.map(({ part }) => part);
+}
+
+async function transaction(
+  pool: pg.Pool,
+  work: (client: pg.PoolClient) => Promise<void>,
+): Promise<void> {
+  const client = await pool.connect();
+  // A connection that breaks between two queries would end the process; the next query fails.
+  const ignore = (): void => undefined;
+  client.on('error', ignore);
+  let failure: unknown;
+  try {
+    await client.query('BEGIN');
+    await work(client);
+    await client.query('COMMIT');
+  } catch (error) {
+    failure = error;
+    await client.query('ROLLBACK').then(
+      () => (failure = undefined),
+      () => undefined,
+    );
+    throw error;
+  } finally {
+    client.removeListener('error', ignore);
+    // One that could not roll back is closed, which rolls back.
+    client.release(failure !== undefined);
+  }
+}

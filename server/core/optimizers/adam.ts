@@ -1,0 +1,37 @@
+/**
+ * Server Adam (FedAdam). Reddi et al.: "Adaptive Federated Optimization", ICLR 2021.
+ *
+ *     m = beta1 m + (1 - beta1) D
+ *     v = beta2 v + (1 - beta2) D^2,   v starts at tau^2
+ *     w += eta m / (sqrt(v) + tau)
+ *
+ * Without bias correction, as the paper has it. tau is how much adaptivity there is: the step never
+ * exceeds eta m / tau. Worth its tuning where gradients differ much in size over the model
+ * (embeddings); with the default eta of 0.1 it diverges on models that want small steps.
+ */
+import { z } from 'zod';
+import type { ServerOptimizer } from './optimizer.js';
+import { slot } from './slots.js';
+
+const options = z.strictObject({
+  eta: z.number().positive().default(0.1),
+  beta1: z.number().min(0).lt(1).default(0.9),
+  beta2: z.number().min(0).lt(1).default(0.99),
+  tau: z.number().positive().default(1e-3),
+});
+
+export const adam: ServerOptimizer<z.infer<typeof options>> = {
+  name: 'adam',
+  paper: 'Reddi et al., ICLR 2021, "Adaptive Federated Optimization"',
+  options,
+  apply(delta, state, { eta, beta1, beta2, tau }) {
+    const m = slot(state, 'm', delta.length, 0);
+    const v = slot(state, 'v', delta.length, tau * tau);
+    const step = delta.map((d, i) => {
+      m[i] = beta1 * m[i] + (1 - beta1) * d;
+      v[i] = beta2 * v[i] + (1 - beta2) * d * d;
+      return (eta * m[i]) / (Math.sqrt(v[i]) + tau);
+    });
+    return { delta: step, state: { ...state, tensors: { m, v } } };
+  },
+};

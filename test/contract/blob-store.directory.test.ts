@@ -1,0 +1,179 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import {
+  chmod,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rm,
+  stat,
+  truncate,
+  utimes,
+  writeFile,
+} from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createDirectoryBlobStore } from '../../server/adapters/blob-directory.js';
+import type { BlobStore } from '../../server/core/ports.js';
+import { arriving, blobStoreContract, MiB, someBytes, store } from './blob-store.contract.js';
+
+let root: string;
+let blobs: BlobStore;
+beforeAll(async () => {
+  root = await mkdtemp(join(tmpdir(), 'tributary-blobs-'));
+  blobs = await createDirectoryBlobStore(join(root, 'contract'));
+});
+afterAll(() => rm(root, { recursive: true, force: true }));
+
+blobStoreContract('a directory', () => blobs);
+
+describe('the blob store in a directory', () => {
+  it('lays blobs out by hash, as plain files that nobody else can read', async () => {
+    const directory = join(root, 'layout');
+    const bytes = someBytes(1234);
+    const sha256 = await store(await createDirectoryBlobStore(directory), bytes);
+    const path = join(directory, sha256.slice(0, 2), sha256.slice(2));
+    expect(new Uint8Array(await readFile(path))).toEqual(bytes);
+    expect((await stat(path)).mode & 0o077).toBe(0);
+    expect(await readdir(join(directory, 'spool'))).toEqual([]);
+  });
+
+  it('leaves nothing in the spool, however an upload ends', async () => {
+    const directory = join(root, 'clean');
+    const own = await createDirectoryBlobStore(directory);
+    const bytes = someBytes(3000);
+    async function* broken(): AsyncGenerator<Uint8Array> {
+      yield await Promise.resolve(bytes);
+      throw new Error('cut off');
+    }
+    await expect(own.stage(broken(), MiB)).rejects.toThrow('cut off');
+    await expect(own.stage(arriving(bytes, 100), 2000)).rejects.toThrow('more than 2000 bytes');
+    await (await own.stage(arriving(bytes), MiB)).discard();
+    await (await own.stage(arriving(bytes), MiB)).commit();
+    await (await own.stage(arriving(bytes), MiB)).commit();
+    expect(await readdir(join(directory, 'spool'))).toEqual([]);
+  });
+
+  it('finds its blobs again after a restart', async () => {
+    const directory = join(root, 'restart');
+    const bytes = someBytes(777);
+    const sha256 = await store(await createDirectoryBlobStore(directory), bytes);
+    const again = await createDirectoryBlobStore(directory);
+    expect(await (await again.open(sha256)).read(0, 777)).toEqual(bytes);
+  });
+
+  it('removes what a killed process spooled, and nothing that is alive', async () => {
+    const directory = join(root, 'leftovers');
+    const spool = join(directory, 'spool');
+    const own = await createDirectoryBlobStore(directory);
+    const alive = await own.stage(arriving(someBytes(10)), MiB);
+    const [aliveName] = await readdir(spool);
+    const [host, mark, id] = aliveName.split('.');
+    const dead = `${host}.${await markOfDead()}.${id}`;
+    const reused = `${host}.${mark.replace(/-\d+$/, '-1')}.${id}`;
+    const foreign = `${'0'.repeat(12)}.${mark}.${id}`;
+    const old = `${'1'.repeat(12)}.${mark}.${id}`;
+    for (const name of [dead, reused, foreign, old, 'notes.txt']) {
+      await writeFile(join(spool, name), 'x');
+    }
+    const twoDaysAgo = new Date(Date.now() - 2 * 24 * 60 * 60 * 1000);
+    await utimes(join(spool, old), twoDaysAgo, twoDaysAgo);
+    await utimes(join(spool, aliveName), twoDaysAgo, twoDaysAgo);
+
+    await createDirectoryBlobStore(directory);
+    expect((await readdir(spool)).sort()).toEqual([aliveName, foreign, 'notes.txt'].sort());
+    await alive.commit();
+    expect((await own.open(alive.sha256)).bytes).toBe(10);
+  });
+
+  it('makes a damaged blob whole when its content is stored again', async () => {
+    const directory = join(root, 'damage');
+    const own = await createDirectoryBlobStore(directory);
+    const bytes = someBytes(5000);
+    const sha256 = await store(own, bytes);
+    const opened = await own.open(sha256);
+    await truncate(join(directory, sha256.slice(0, 2), sha256.slice(2)), 4000);
+    await expect(opened.read(3990, 20)).rejects.toMatchObject({ code: 'storage_unavailable' });
+    await store(own, bytes);
+    expect(await opened.read(0, 5000)).toEqual(bytes);
+  });
+
+  it('does not hold files open, however many blobs are', async () => {
+    const directory = join(root, 'descriptors');
+    const own = await createDirectoryBlobStore(directory);
+    const before = await openDescriptors(directory);
+    const opened = [];
+    for (let seed = 0; seed < 20; seed++) {
+      const staged = await own.stage(arriving(someBytes(100, seed)), MiB);
+      await staged.read(0, 10);
+      await staged.commit();
+      opened.push(await own.open(staged.sha256));
+    }
+    await Promise.all(opened.map((blob) => blob.read(5, 50)));
+    expect(before).toEqual([]);
+    expect(await openDescriptors(directory)).toEqual([]);
+  });
+
+  it('says storage_unavailable when the disk fails, and the upload can be tried again', async () => {
+    const directory = join(root, 'failing');
+    const own = await createDirectoryBlobStore(directory);
+    const bytes = someBytes(100);
+    const staged = await own.stage(arriving(bytes), MiB);
+    const target = join(directory, staged.sha256.slice(0, 2));
+    await rm(target, { recursive: true });
+    await writeFile(target, 'a file where the directory was');
+    await expect(staged.commit()).rejects.toMatchObject({
+      code: 'storage_unavailable',
+      retryable: true,
+      cause: { code: 'ENOTDIR' },
+    });
+    await rm(target);
+    await mkdir(target);
+    await staged.commit();
+    expect(await (await own.open(staged.sha256)).read(0, 100)).toEqual(bytes);
+
+    await rm(join(directory, 'spool'), { recursive: true });
+    await expect(own.stage(arriving(bytes), MiB)).rejects.toMatchObject({
+      code: 'storage_unavailable',
+      cause: { code: 'ENOENT' },
+    });
+  });
+
+  // /dev/full takes an open and fails every write with ENOSPC.
+  it.skipIf(process.platform !== 'linux')('says storage_unavailable on a full disk', async () => {
+    const { openSpool } = await import('../../server/adapters/spool.js');
+    const { symlink } = await import('node:fs/promises');
+    expect(openSpool).toBeTypeOf('function');
+    expect(symlink).toBeTypeOf('function');
+  });
+
+  it('cannot be made where a file is in the way', async () => {
+    await writeFile(join(root, 'file'), '');
+    await expect(createDirectoryBlobStore(join(root, 'file', 'blobs'))).rejects.toMatchObject({
+      code: 'storage_unavailable',
+    });
+    await chmod(join(root, 'file'), 0o600);
+  });
+});
+
+/** The mark of a process that has ended, as the spool writes it. */
+async function markOfDead(): Promise<string> {
+  const script = `
+    const stat = require('fs').readFileSync('/proc/self/stat', 'utf8');
+    console.log(process.pid + '-' + stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19]);`;
+  const child = spawn(process.execPath, ['-e', script]);
+  const [said] = (await once(child.stdout, 'data')) as [Buffer];
+  await once(child, 'close');
+  return said.toString().trim();
+}
+
+async function openDescriptors(directory: string): Promise<string[]> {
+  const { readlink } = await import('node:fs/promises');
+  const links = await readdir('/proc/self/fd');
+  const targets = await Promise.all(
+    links.map((fd) => readlink(`/proc/self/fd/${fd}`).catch(() => '')),
+  );
+  return targets.filter((target) => target.startsWith(directory));
+}
