@@ -3,14 +3,14 @@ import { sha256 } from '@noble/hashes/sha2.js';
 import { bytesToHex } from '@noble/hashes/utils.js';
 
 /** The host's own; absent in pages that were loaded over plain http from another machine. */
-function hostSubtle(): SubtleCrypto | undefined {
-  return (globalThis as { crypto?: { subtle?: SubtleCrypto } }).crypto?.subtle;
+function hostSubtle(): SubtleCrypto | null {
+  return (globalThis as { crypto?: { subtle?: SubtleCrypto } }).crypto?.subtle ?? null;
 }
 
 /** sha256 in 64 lower-case hex digits. By WebCrypto where there is one, off the main thread. */
 export async function sha256Of(
   bytes: Uint8Array<ArrayBuffer>,
-  subtle: SubtleCrypto | undefined = hostSubtle(),
+  subtle: SubtleCrypto | null = hostSubtle(),
 ): Promise<string> {
   if (!subtle) return bytesToHex(sha256(bytes));
   return bytesToHex(new Uint8Array(await subtle.digest('SHA-256', bytes)));

@@ -56,7 +56,7 @@ export interface CoordinatorOptions extends Partial<Omit<Config, 'blobs'>> {
   readonly server?: Server;
   /** With `server`: the paths under which the coordinator answers, e.g. `/fl`. */
   readonly basePath?: string;
-  /** A folder of pages to serve at `/`. */
+  /** A folder of pages to serve at `/`, instead of the operators' page that is built in. */
   readonly pagesDir?: string;
 }
 
@@ -207,7 +207,7 @@ async function startCore(
 }
 
 function httpApp(settings: Settings, common: Common, core: Core): RequestListener {
-  const { uploadIdleMs: idleMs, maxBlobBytes, trustProxy, pagesDir = null, limits } = settings;
+  const { uploadIdleMs: idleMs, maxBlobBytes, trustProxy, limits } = settings;
   const { minBytesPerSecond, uploadsAtOnce } = limits;
   return createHttpApp({
     ...common,
@@ -219,7 +219,7 @@ function httpApp(settings: Settings, common: Common, core: Core): RequestListene
     limits: { body: { idleMs, minBytesPerSecond }, maxBlobBytes, uploadsAtOnce },
     version: packageVersion,
     sdkDir: ifBuilt(join(packageRoot, 'dist', 'browser')),
-    pagesDir,
+    pagesDir: settings.pagesDir ?? ifBuilt(join(packageRoot, 'dist', 'dashboard')),
   });
 }
 

@@ -1,5 +1,4 @@
 /** The coordinator as a process: reads the environment, starts, tells how to join, stops on a signal. */
-import { TributaryError, errorKinds } from '../protocol/errors.js';
 import { operatorTokenPath } from './adapters/operator-token.js';
 import type { Coordinator } from './app.js';
 import { createCoordinator } from './app.js';
@@ -56,11 +55,4 @@ function banner({ url }: Coordinator, config: Config): string {
 
   The operator token is in ${tokenIn}.
 `;
-}
-
-/** What a person reads when the coordinator cannot start. */
-export function explainFailure(error: unknown): string {
-  if (!(error instanceof TributaryError))
-    return error instanceof Error ? error.message : String(error);
-  return `${error.message}\n  ${errorKinds[error.code].help} (${error.code})`;
 }

@@ -3,7 +3,13 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { LayersModel } from '@tensorflow/tfjs-layers';
 import { TributaryError } from '../../protocol/errors.js';
 import type { DataContract, Task } from '../../protocol/model.js';
-import type { EvaluateFunction, TrainFunction, TrainRequest, TrainResult } from '../types.js';
+import type {
+  EvaluateFunction,
+  Params,
+  TrainFunction,
+  TrainRequest,
+  TrainResult,
+} from '../types.js';
 import { prepareBackend } from './backend.js';
 import { BATCH_UPDATES, createBatchUpdates } from './batch-updates.js';
 import type { BatchUpdates } from './batch-updates.js';
@@ -119,8 +125,10 @@ async function trainRound(
   const sgd = createSgd(weights, { ...config, learningRate });
   try {
     const loss = await runEpochs({ network, data, request, sgd, updates, batches });
+    const params = getParams(model, network);
+    checkFinite(params);
     return {
-      params: getParams(model, network),
+      params,
       numExamples: data.size,
       numSteps: batches * config.epochs,
       metrics: { lossBefore, loss, learningRate },
@@ -129,6 +137,13 @@ async function trainRound(
   } finally {
     sgd.dispose();
   }
+}
+
+/** The last step may have diverged without a loss to show it. */
+function checkFinite(params: Params): void {
+  for (const [name, values] of Object.entries(params))
+    if (!values.every(Number.isFinite))
+      throw new TributaryError('not_finite', `tensor "${name}" is not finite after training`);
 }
 
 interface Work {

@@ -3,16 +3,11 @@
  * without looking again. A check that fails throws a TributaryError that names what is wrong.
  */
 import { TributaryError } from '../../protocol/errors.js';
-import type { TensorSpec } from '../../protocol/model.js';
-import { elements } from '../../protocol/model.js';
 import type { ReportedFacts } from '../../protocol/update.js';
-import { DELTA, memberName, tensorKey } from '../../protocol/update.js';
 import type { FoldScale } from './kernels/kernels.js';
-import { deltaSpecs, longestFamily, sharedSpecs, vectorBytes } from './admission/expected.js';
-import type { VectorNeed } from './rules/rule.js';
 
-export { checkTensors } from './admission/tensors.js';
 export { VectorScan } from './admission/scan.js';
+export { checkTensors, maxUpdateBytes } from './admission/tensors.js';
 
 /** Examples that one update may report: buffers are averaged by them, in the exact fold. */
 export const MAX_EXAMPLES = 134_217_728;
@@ -64,24 +59,4 @@ export function checkCaps(
   if (weight !== undefined && weight > weightMax) {
     over("the update's weight", weight, `caps.weightMax of ${weightMax}`);
   }
-}
-
-/** For the header's length, metadata and padding. */
-const SLACK_BYTES = 65_536;
-/** dtype, shape and offsets of one tensor, as JSON. */
-const ENTRY_BYTES = 256;
-
-/** Greatest length of an upload that could be accepted: longer ones are not even read. */
-export function maxUpdateBytes(
-  specs: readonly TensorSpec[],
-  needs: readonly VectorNeed[],
-): number {
-  const family = longestFamily(specs);
-  const vectors = needs.flatMap(({ name, many }) =>
-    many ? Array.from({ length: family }, (_, i) => memberName(name, i)) : [name],
-  );
-  const one = (vector: string, tensors: readonly TensorSpec[]): number =>
-    tensors.reduce((sum, { name }) => sum + keyBytes(vector, name), vectorBytes(tensors));
-  const auxiliary = vectors.reduce((sum, vector) => sum + one(vector, sharedSpecs(specs)), 0);
-  return SLACK_BYTES + one(DELTA, deltaSpecs(specs)) + auxiliary;
 }

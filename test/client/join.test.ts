@@ -17,6 +17,7 @@ import {
   useHarness,
   start,
   finishRun,
+  trained,
   nowTrain,
   heldTraining,
   until,

@@ -466,7 +466,7 @@ describe('memory', () => {
     const data = divided(20, 4);
     const task = await taskOf(mlp(), { shape: [4] });
     const before = tf.memory().numTensors;
-    const request = await requestOf(task, { epochs: 3, learningRate: 1e30, momentum: 0.9 });
+    const request = await requestOf(task, { epochs: 3, learningRate: 1e38, momentum: 0.9 });
     await expect(tfjsTrainer({ data })(request)).rejects.toMatchObject({ code: 'not_finite' });
     expect(tf.memory().numTensors).toBe(before);
   });

@@ -15,7 +15,7 @@ export function hashOf(bytes: Uint8Array): string {
 export function someBytes(length: number, seed = 1): Uint8Array {
   const random = randomStream(seed, 'blob');
   const words = new Uint32Array(Math.ceil(length / 4));
-  for (let i = 0; i < words.length; i++) words[i] = Math.floor(random() * 2 ** 32);
+  for (let i = 0; i < words.length; i++) words[i] = random.uint32();
   return new Uint8Array(words.buffer, 0, length);
 }
 

@@ -1,6 +1,6 @@
 /** Simulated clients on the real engine, all in memory. */
 import { afterEach, describe, expect, it } from 'vitest';
-import type { TrainFunction } from '../../client/types.js';
+import type { Params, TrainFunction } from '../../client/types.js';
 import { task as taskSchema } from '../../protocol/model.js';
 import type { RunSpecInput } from '../../protocol/run.js';
 import { encodeSafetensors } from '../../protocol/safetensors.js';
@@ -34,7 +34,7 @@ const task = taskSchema.parse({
 
 /** Moves every weight by noise that depends on the assignment's seed alone. */
 const train: TrainFunction = ({ model, seed, vectors }) => {
-  const noisy = (purpose: string, scale: number, base?: typeof model) => {
+  const noisy = (purpose: string, scale: number, base?: Params): Params => {
     const random = randomStream(seed, purpose);
     return Object.fromEntries(
       Object.entries(model).map(([name, values]) => [
@@ -48,9 +48,9 @@ const train: TrainFunction = ({ model, seed, vectors }) => {
     numExamples: 1 + (seed % 97),
     numSteps: 2,
     metrics: { learningRate: 0.1 },
-    vectors: vectors.includes('batch')
-      ? { 'batch.0': noisy('batch.0', 0.2), 'batch.1': noisy('batch.1', 0.2) }
-      : {},
+    ...(vectors.includes('batch') && {
+      vectors: { 'batch.0': noisy('batch.0', 0.2), 'batch.1': noisy('batch.1', 0.2) },
+    }),
   });
 };
 
