@@ -33,6 +33,11 @@ export async function prepareBackend(preferred?: string): Promise<Backend> {
   return result;
 }
 
+/** Prepares the default backend unless there is a current one. */
+export async function anyBackend(): Promise<void> {
+  if ((tf.getBackend() as string | undefined) === undefined) await prepareBackend();
+}
+
 async function prepare(preferred: string | undefined): Promise<Backend> {
   const backend = ready.get(preferred) ?? (await load(preferred));
   const start = (): Promise<boolean> => tf.setBackend(backend.name);

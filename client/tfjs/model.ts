@@ -4,6 +4,7 @@ import { models } from '@tensorflow/tfjs-layers';
 import type { LayersModel, LayerVariable } from '@tensorflow/tfjs-layers';
 import { TributaryError } from '../../protocol/errors.js';
 import type { ModelSpec, TensorSpec } from '../../protocol/model.js';
+import { anyBackend } from './backend.js';
 import './chained-ops.js';
 import { checkConvolutions } from './convolutions.js';
 import { checkParams, sameShape } from './params.js';
@@ -128,6 +129,7 @@ async function instantiate(
   topology: Json,
   check: (model: LayersModel) => void,
 ): Promise<LayersModel> {
+  await anyBackend();
   const model = await fromJson(topology);
   try {
     checkConvolutions(model.layers);

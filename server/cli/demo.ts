@@ -1,6 +1,5 @@
 /** `tributary demo`: real digits, real processes, real Postgres; ends by itself with a table. */
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { Option } from 'commander';
@@ -10,6 +9,7 @@ import { initialParams } from '../../client/tfjs/model.js';
 import { encodeParams } from '../../client/tfjs/params.js';
 import { domainShift, labelSkew } from '../simulation/stories.js';
 import type { Story } from '../simulation/stories.js';
+import { enterableTempDirectory } from '../adapters/postgres/account.js';
 import type { Coordinator } from '../app.js';
 import { createCoordinator } from '../app.js';
 import { connectApi } from './api.js';
@@ -57,8 +57,7 @@ async function demo(options: DemoOptions): Promise<void> {
   const story = await (options.rule === 'fedgp'
     ? domainShift(seed, rounds)
     : labelSkew(seed, rounds, CLIENTS));
-  // Under the system's temporary folder: the account that PostgreSQL runs under must get in.
-  const folder = await mkdtemp(join(tmpdir(), 'tributary-demo-'));
+  const folder = await enterableTempDirectory('tributary-demo-');
   const coordinator = await createCoordinator({
     dataDir: join(folder, 'data'),
     port: 0,

@@ -3,6 +3,7 @@ import type * as Sdk from '../../client/browser/index.js';
 import type { Task } from '../../protocol/model.js';
 import {
   fields,
+  showAccuracy,
   showFacts,
   showLoss,
   showNow,
@@ -75,7 +76,12 @@ function onEvent(event: JoinEvent): void {
     case 'closed':
       showNow(event.reason);
       break;
-    case 'evaluated':
+    case 'evaluated': {
+      const { sums, numExamples } = event.report;
+      if ('accuracy' in sums) showAccuracy(event.work.round, sums.accuracy / numExamples);
+      showProgress(1);
+      break;
+    }
     case 'answered':
       break;
   }

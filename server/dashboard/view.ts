@@ -4,11 +4,11 @@ import type { Receipt } from '../../protocol/update.js';
 
 export type Tone = 'idle' | 'live' | 'good' | 'bad';
 
+type Column = 'receipt' | 'loss' | 'bytes' | 'weight' | 'accuracy' | 'update';
+
 interface RoundRow {
   readonly row: HTMLTableRowElement;
-  readonly cells: Readonly<
-    Record<'receipt' | 'loss' | 'bytes' | 'weight' | 'update', HTMLTableCellElement>
-  >;
+  readonly cells: Readonly<Record<Column, HTMLTableCellElement>>;
 }
 
 function element(id: string): HTMLElement {
@@ -96,6 +96,20 @@ export function showWeight(round: number, weight: number): void {
   rowOf(round).cells.weight.textContent = weight.toFixed(4);
 }
 
+/** How good the global model of a round is on this tab's own validation data. */
+export function showAccuracy(round: number, accuracy: number): void {
+  rowOf(round).cells.accuracy.textContent = accuracy.toFixed(4);
+  const bar = document.createElement('li');
+  bar.style.height = `${100 * accuracy}%`;
+  bar.title = `round ${round}: ${accuracy.toFixed(4)}`;
+  const chart = element('chart');
+  chart.append(bar);
+  chart.hidden = false;
+  const note = element('chart-note');
+  note.textContent = `accuracy on your validation data, by round: now ${(100 * accuracy).toFixed(1)} %`;
+  note.hidden = false;
+}
+
 /** The row of a round, made when it is first heard of; the newest on top. */
 function rowOf(round: number): RoundRow {
   const known = rows.get(round);
@@ -112,11 +126,20 @@ function rowOf(round: number): RoundRow {
     loss: cell(true),
     bytes: cell(true),
     weight: cell(true),
+    accuracy: cell(true),
     update: cell(),
   };
   const name = document.createElement('td');
   name.textContent = String(round);
-  row.append(name, cells.receipt, cells.loss, cells.bytes, cells.weight, cells.update);
+  row.append(
+    name,
+    cells.receipt,
+    cells.loss,
+    cells.bytes,
+    cells.weight,
+    cells.accuracy,
+    cells.update,
+  );
   element('rounds').prepend(row);
   element('no-rounds').hidden = true;
   const made = { row, cells };

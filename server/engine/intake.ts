@@ -51,18 +51,22 @@ export async function submit(
     ...judgement,
   });
   let counts = false;
+  let discarded = false;
   try {
     // An assignment that has its receipt already gets the same one, whatever the bytes look like now.
     const judgement = record.update ? unread(null) : await judge(run, record, staged, tools);
     counts = record.state === 'invited' && judgement.error === null;
     if (counts) await staged.commit();
-    else await staged.discard();
+    else {
+      discarded = true;
+      await staged.discard();
+    }
     const receipt = await store.record(record.id, row(judgement));
     if (counts && receipt.status !== 'accepted') await blobs.delete(sha256);
     return receipt;
   } catch (error) {
     if (counts && isUsed(error)) await blobs.delete(sha256);
-    else if (!counts) await staged.discard();
+    else if (!counts && !discarded) await staged.discard();
     throw error;
   }
 }

@@ -53,6 +53,7 @@ describe('the client SDK', () => {
   it('trains a TF.js model through the functions that load TF.js when they are called', async () => {
     const sdk = await import('../../client/index.js');
     const tf = await import('@tensorflow/tfjs-layers');
+    expect(await sdk.prepareBackend('wasm')).toMatchObject({ name: 'wasm' });
     const dense = tf.layers.dense({ units: 2, inputShape: [2], activation: 'softmax' });
     const model = await sdk.modelSpecOf(tf.sequential({ layers: [dense] }));
     const { task: taskSchema, trainingConfig } = await import('../../protocol/model.js');

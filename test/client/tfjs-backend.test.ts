@@ -3,6 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import '@tensorflow/tfjs-layers';
 import { describe, expect, it } from 'vitest';
 import { prepareBackend } from '../../client/tfjs/backend.js';
+import { specFromTopology } from '../../client/tfjs/model.js';
 import { isNode } from '../../client/tfjs/node-backend.js';
 
 function isInstalled(name: string): boolean {
@@ -16,6 +17,14 @@ function isInstalled(name: string): boolean {
 const tensorflow = isInstalled('@tensorflow/tfjs-node');
 
 describe('preparing a backend', () => {
+  it('is done by whoever first builds a model', async () => {
+    expect(tf.getBackend()).toBeUndefined();
+    const layer = { class_name: 'Dense', config: { units: 2, batch_input_shape: [null, 3] } };
+    const spec = await specFromTopology({ class_name: 'Sequential', config: { layers: [layer] } });
+    expect(spec.tensors.map(({ name }) => name)).toEqual(['dense/kernel', 'dense/bias']);
+    expect(tf.getBackend()).toBe((await prepareBackend()).name);
+  });
+
   it('starts wasm, with one thread, from the installed files', async () => {
     const backend = await prepareBackend('wasm');
     expect(backend.name).toBe('wasm');

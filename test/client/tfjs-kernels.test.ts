@@ -1,5 +1,4 @@
 import '@tensorflow/tfjs-backend-cpu';
-import type { BackendWasm } from '@tensorflow/tfjs-backend-wasm';
 import * as tf from '@tensorflow/tfjs-core';
 import '@tensorflow/tfjs-layers';
 import { beforeAll, describe, expect, it, vi } from 'vitest';
@@ -192,7 +191,7 @@ describe('matrix products on wasm', () => {
 describe('the added kernels', () => {
   it('free what they allocate', async () => {
     await prepareBackend('wasm');
-    const backend = tf.backend() as BackendWasm;
+    const backend = tf.backend();
     const step = (): void => {
       tf.tidy(() => {
         for (const [stride, pad] of [

@@ -64,7 +64,7 @@ describe('the specification of a model', () => {
   it('follows branches, nested models and wrapped layers', async () => {
     const start = input({ shape: [5, 2] });
     const hidden = layers
-      .bidirectional({ layer: layers.gru({ units: 3 }) as never, mergeMode: 'concat' })
+      .bidirectional({ layer: layers.gru({ units: 3 }), mergeMode: 'concat' })
       .apply(start) as SymbolicTensor;
     const inner = sequential({ layers: [layers.dense({ units: 4, inputShape: [6] })] });
     const sum = layers
@@ -200,7 +200,7 @@ describe('convolutions that TF.js gets wrong', () => {
     [9, { kernelSize: 2, strides: 3, padding: 'valid' }],
     [8, { kernelSize: 3, strides: 2, padding: 'same' }],
   ] as const)('are taken where they are right: input %i, %j', async (size, args) => {
-    const model = conv(size, args as never);
+    const model = conv(size, args);
     await expect(modelSpecOf(model)).resolves.toBeDefined();
     // And right they are: no channel of the output is all zeros.
     const output = model.predict(tf.tensor(noise(size * size, 'image'), [1, size, size, 1]));

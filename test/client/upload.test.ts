@@ -2,7 +2,8 @@
 import { describe, expect, it } from 'vitest';
 import type { TrainResult } from '../../client/types.js';
 import type { ErrorCode } from '../../protocol/errors.js';
-import { accept, receiptFor, refuse } from './support/fake-coordinator.js';
+import { decodeSafetensors, encodeSafetensors } from '../../protocol/safetensors.js';
+import { accept, receiptFor, refuse, sha256, task } from './support/fake-coordinator.js';
 import {
   coordinator,
   clock,
@@ -110,6 +111,29 @@ describe('uploading', () => {
     expect(arrivals[2].body).toEqual(arrivals[0].body);
     expect(requests).toHaveLength(1);
     expect(log.of('retry').map(({ delayMs }) => delayMs)).toEqual([187.5, 375]);
+  });
+
+  it('sends a large update again from its beginning when it was cut in the middle', async () => {
+    const size = 1_000_000;
+    const file = encodeSafetensors({ w: { shape: [size], data: new Float32Array(size) } });
+    const path = '/v1/runs/r/checkpoints/9';
+    const model = {
+      ...task.model,
+      tensors: [{ ...task.model.tensors[0], name: 'w', shape: [size] }],
+    };
+    coordinator.task = { ...task, model };
+    coordinator.files.set(path, file);
+    coordinator.cutAfter.push(1_000_000, 3_000_000);
+    const checkpoint = { path, sha256: sha256(file), bytes: file.byteLength };
+    coordinator.open = [coordinator.assignment('a1', { checkpoint })];
+    const summary = start({ train: nowTrain });
+    await log.nth('receipt');
+    const [{ body, sha256: stated }] = coordinator.arrivals;
+    expect(stated).toBe(sha256(body));
+    expect(decodeSafetensors(body).tensors['delta/w'].data).toHaveLength(size);
+    expect(log.of('retry')).toHaveLength(2);
+    finishRun();
+    expect((await summary).bytesUp).toBe(3 * body.byteLength);
   });
 
   it('asks again for a receipt that was lost with the connection', async () => {

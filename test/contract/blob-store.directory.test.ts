@@ -102,7 +102,8 @@ describe('the blob store in a directory', () => {
     expect(await opened.read(0, 5000)).toEqual(bytes);
   });
 
-  it('does not hold files open, however many blobs are', async () => {
+  // Only Linux lists a process's descriptors as files.
+  it.skipIf(process.platform !== 'linux')('holds no file open, however many blobs', async () => {
     const directory = join(root, 'descriptors');
     const own = await createDirectoryBlobStore(directory);
     const before = await openDescriptors(directory);
@@ -165,13 +166,9 @@ describe('the blob store in a directory', () => {
 
 /** The mark of a process that has ended, as the spool writes it. */
 async function markOfDead(): Promise<string> {
-  const script = `
-    const stat = require('fs').readFileSync('/proc/self/stat', 'utf8');
-    console.log(process.pid + '-' + stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19]);`;
-  const child = spawn(process.execPath, ['-e', script]);
-  const [said] = (await once(child.stdout, 'data')) as [Buffer];
+  const child = spawn(process.execPath, ['-e', '']);
   await once(child, 'close');
-  return said.toString().trim();
+  return `${child.pid ?? 0}-1`;
 }
 
 async function openDescriptors(directory: string): Promise<string[]> {

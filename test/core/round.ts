@@ -43,7 +43,10 @@ export function reader({ delta, aux = {}, ...facts }: TestUpdate): UpdateReader 
 }
 
 /** One tensor `w` of this size, or named tensors of these lengths. */
-export function layoutFor(size: number, lengths: Readonly<Record<string, number>> = { w: size }): Layout {
+export function layoutFor(
+  size: number,
+  lengths: Readonly<Record<string, number>> = { w: size },
+): Layout {
   let start = 0;
   const tensors = Object.entries(lengths).map(([name, length]) => {
     const range = { name, start, length };
@@ -120,7 +123,10 @@ export function softmaxRegression(
       let loss = 0;
       x.forEach((row, n) => {
         const logits = Array.from({ length: outputs }, (_, o) =>
-          row.reduce((sum, value, i) => sum + params[o * inputs + i] * value, params[outputs * inputs + o]),
+          row.reduce(
+            (sum, value, i) => sum + params[o * inputs + i] * value,
+            params[outputs * inputs + o],
+          ),
         );
         const top = Math.max(...logits);
         const raised = logits.map((logit) => Math.exp(logit - top));

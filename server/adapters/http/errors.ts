@@ -1,13 +1,14 @@
 /** How failures are answered: always `{ error, receipt? }`, never a stack. */
 import type { ErrorRequestHandler, Request, RequestHandler, Response } from 'express';
+import type { ErrorBody } from '../../../protocol/errors.js';
 import { TributaryError } from '../../../protocol/errors.js';
 import type { Receipt } from '../../../protocol/update.js';
 import { drain } from './body.js';
 import { requestId } from './logging.js';
 
-/** How long an early answer waits for the peer to stop sending. */
+/** How long an early answer waits for the peer to stop sending; less for one that was too slow. */
 const LINGER_MS = 30_000;
-const LINGER_IDLE_MS = 5_000;
+const LINGER_IDLE_MS = 1_000;
 const RETRY_AFTER_S = 2;
 
 /** Answers with an error. Safe at any time, also while the peer is still sending its body. */
@@ -22,7 +23,7 @@ export function sendError(
   res.setHeader('cache-control', 'no-store');
   res.status(error.status);
   const body = { error: error.toBody(), ...(receipt && { receipt }) };
-  if (isStillSending(req)) sendBeforeBodyEnds(req, res, JSON.stringify(body));
+  if (isStillSending(req)) sendBeforeBodyEnds(req, res, body);
   else res.json(body);
 }
 
@@ -35,13 +36,14 @@ function isStillSending(req: Request): boolean {
  * The whole answer goes out at once, but the response is ended, and with it the connection, only
  * when the peer has stopped sending: see {@link drain}.
  */
-function sendBeforeBodyEnds(req: Request, res: Response, json: string): void {
-  const bytes = Buffer.from(json);
+function sendBeforeBodyEnds(req: Request, res: Response, body: { error: ErrorBody }): void {
+  const bytes = Buffer.from(JSON.stringify(body));
+  const lingerMs = body.error.code === 'too_slow' ? LINGER_IDLE_MS : LINGER_MS;
   res.setHeader('connection', 'close');
   res.setHeader('content-type', 'application/json; charset=utf-8');
   res.setHeader('content-length', bytes.byteLength);
   res.write(bytes);
-  void drain(req, LINGER_MS, LINGER_IDLE_MS).then(() => res.end());
+  void drain(req, lingerMs, LINGER_IDLE_MS).then(() => res.end());
 }
 
 /** Routes that nobody else took. */

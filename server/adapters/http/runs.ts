@@ -1,7 +1,7 @@
 /** Runs: created and stopped by operators, read by operators and by their own clients. */
 import type { Request, Router } from 'express';
 import { TributaryError, parse } from '../../../protocol/errors.js';
-import type { Enrolled } from '../../../protocol/http.js';
+import type { Enrolled, Identity } from '../../../protocol/http.js';
 import { enrolment } from '../../../protocol/http.js';
 import type { RoundRecord, Run, Store } from '../../core/ports.js';
 import { readJson } from './body.js';
@@ -65,6 +65,12 @@ function operatorRoutes(router: Router, { engine, store, auth, limits }: HttpPar
 }
 
 function readerRoutes(router: Router, { engine, store, auth, presence }: HttpParts): void {
+  router.get('/v1/me', async (req, res) => {
+    const { runId, id, role } = await auth.client(req);
+    const answer: Identity = { runId, clientId: id, role };
+    res.json(answer);
+  });
+
   router.get('/v1/runs/:run', async (req, res) => {
     await auth.reader(req, runId(req));
     const run = await runOf(store, runId(req));

@@ -14,8 +14,9 @@ const STALL_MS = 60_000;
  * caching.
  */
 export async function sendBlob(req: Request, res: Response, blob: Blob): Promise<void> {
-  res.setHeader('etag', `"${blob.sha256}"`);
-  if (req.fresh) {
+  const etag = `"${blob.sha256}"`;
+  res.setHeader('etag', etag);
+  if (hasAlready(req, etag)) {
     res.status(304).end();
     return;
   }
@@ -29,6 +30,15 @@ export async function sendBlob(req: Request, res: Response, blob: Blob): Promise
   // Where reading fails half-way the connection is broken off: the peer sees fewer bytes than
   // announced, never a file that ends well with a wrong content.
   await pipeline(Readable.from(chunksOf(blob), { objectMode: false }), res);
+}
+
+/**
+ * RFC 9110, 13.1.2. Express's `req.fresh` also heeds the request's `Cache-Control: no-cache`, which
+ * `fetch` adds to every conditional request: the peer would get the bytes that it has again.
+ */
+function hasAlready(req: Request, etag: string): boolean {
+  const tags = req.get('if-none-match')?.split(',') ?? [];
+  return tags.some((tag) => tag.trim().replace(/^W\//, '') === etag || tag.trim() === '*');
 }
 
 async function* chunksOf(blob: Blob): AsyncGenerator<Uint8Array> {

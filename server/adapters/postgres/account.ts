@@ -46,9 +46,17 @@ export async function serverAccount(dataDirectory: string): Promise<Account | un
 /**
  * Makes a directory that the account can enter, with the parents that are missing. One that is new
  * or empty is given to the account; one that holds something is left as it is.
+ *
+ * @throws TributaryError `storage_unavailable`
  */
 export async function makeDirectory(directory: string, account?: Account): Promise<void> {
-  const firstMade = await mkdir(directory, { recursive: true });
+  const firstMade = await mkdir(directory, { recursive: true }).catch((cause: unknown) => {
+    throw unavailable(
+      `the data directory cannot be made: ${(cause as Error).message}: choose another, or see to ` +
+        'the permissions of the one above it',
+      cause,
+    );
+  });
   if (!account) {
     if (firstMade) await chmod(directory, 0o700);
     return;

@@ -111,7 +111,7 @@ async function create(
     await rm(draft, { recursive: true, force: true });
     const { stderr, message } = cause as Error & { stderr?: string };
     throw unavailable(
-      `a database could not be created in ${home}: ${stderr?.trim() ?? message}: see to what it ` +
+      `a database could not be created in ${home}: ${(stderr ?? '').trim() || message}: see to what it ` +
         'says and start again, or give a PostgreSQL server in DATABASE_URL',
       cause,
     );

@@ -22,6 +22,7 @@ import type {
   ServerToClient,
   Welcome,
 } from '../../../protocol/messages.js';
+import type { Task } from '../../../protocol/model.js';
 import { task as taskSchema, trainingConfig } from '../../../protocol/model.js';
 import { encodeSafetensors } from '../../../protocol/safetensors.js';
 import type { Receipt } from '../../../protocol/update.js';
@@ -75,7 +76,10 @@ export class FakeCoordinator {
   onHello: (socket: CoordinatorSocket) => ErrorCode | 'silence' | undefined = () => undefined;
   /** Called before a token is looked at. */
   onConnect: () => ErrorCode | undefined = () => undefined;
-  /** Answers the n-th upload; the last goes on for all that follow. */
+  task: Task = task;
+  /** Cuts the connection of the n-th upload when so many bytes of it have come. */
+  readonly cutAfter: number[] = [];
+  /** Answers the n-th upload that came whole; the last goes on for all that follow. */
   answers: Answer[] = [accept];
   onDecline: () => void = () => undefined;
 
@@ -204,7 +208,7 @@ export class FakeCoordinator {
       this.gets.push(request.path);
       const file = this.files.get(request.path);
       if (request.headers.authorization !== `Bearer ${TOKEN}`) response.sendStatus(401);
-      else if (request.path === '/v1/runs/r/task') response.json(task);
+      else if (request.path === '/v1/runs/r/task') response.json(this.task);
       else if (file) response.end(file);
       else response.sendStatus(404);
     });
@@ -214,7 +218,15 @@ export class FakeCoordinator {
 
   async #receive(request: Request, response: Response): Promise<void> {
     const chunks: Uint8Array[] = [];
-    for await (const chunk of request) chunks.push(chunk as Uint8Array);
+    let left = this.cutAfter.shift() ?? Infinity;
+    for await (const chunk of request as AsyncIterable<Uint8Array>) {
+      chunks.push(chunk);
+      left -= chunk.byteLength;
+      if (left <= 0) {
+        request.socket.destroy();
+        return;
+      }
+    }
     const answer = this.answers[Math.min(this.arrivals.length, this.answers.length - 1)];
     const arrival: Arrival = {
       path: request.path,

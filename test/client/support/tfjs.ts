@@ -1,5 +1,6 @@
 /** What the tests of client/tfjs share: seeded numbers, small tasks, requests. */
 import type { LayersModel } from '@tensorflow/tfjs-layers';
+import type { z } from 'zod';
 import type { Params, TrainRequest } from '../../../client/types.js';
 import type { Dataset } from '../../../client/tfjs/dataset.js';
 import { initialParams, modelSpecOf } from '../../../client/tfjs/model.js';
@@ -13,12 +14,10 @@ export function noise(size: number, purpose: string, seed = 1): Float32Array {
   return Float32Array.from({ length: size }, () => next() - 0.5);
 }
 
-type TaskInput = Parameters<typeof task.parse>[0] & object;
-
 export async function taskOf(
   model: LayersModel,
   data: { shape: number[]; labels?: Task['data']['labels'] },
-  more: Partial<TaskInput> = {},
+  more: Partial<z.input<typeof task>> = {},
 ): Promise<Task> {
   return task.parse({
     name: 'test',
@@ -43,7 +42,7 @@ export function divided(size: number, width: number, seed = 1): Dataset {
 
 export async function requestOf(
   forTask: Task,
-  config: Parameters<typeof trainingConfig.parse>[0] & object,
+  config: z.input<typeof trainingConfig>,
   more: Partial<TrainRequest> = {},
 ): Promise<TrainRequest> {
   return {

@@ -1,0 +1,399 @@
+/** Every route: its answer in the shape of the protocol, and who may ask. */
+import { beforeAll, describe, expect, it } from 'vitest';
+import {
+  blobStored,
+  enrolled,
+  eventList,
+  health,
+  identity,
+  roundDetail,
+  ruleList,
+  runDetail,
+  runList,
+  runSummary,
+  uploadAnswer,
+} from '../../protocol/http.js';
+import { task } from '../../protocol/model.js';
+import { decodeSafetensors } from '../../protocol/safetensors.js';
+import type { Coordinator } from '../../server/app.js';
+import { verifyChain } from '../../server/adapters/ledger-chain.js';
+import {
+  OPERATOR,
+  closeCoordinators,
+  createRun,
+  enrol,
+  errorOf,
+  initFile,
+  postJson,
+  putUpdate,
+  request,
+  runSpec,
+  sha256,
+  startCoordinator,
+  updateFile,
+} from './support/coordinator.js';
+import { Peer, leaveAfterEach } from './support/peer.js';
+
+closeCoordinators('all');
+leaveAfterEach();
+
+let coordinator: Coordinator;
+beforeAll(async () => {
+  coordinator = await startCoordinator();
+});
+
+const get = (path: string, token: string | null = OPERATOR, headers: Record<string, string> = {}) =>
+  request(coordinator, path, token, { headers });
+const json = async (response: Response): Promise<unknown> => response.json();
+
+describe('what anybody may ask', () => {
+  it('is whether the coordinator lives and is ready', async () => {
+    for (const path of ['/healthz', '/readyz']) {
+      const response = await get(path, null);
+      expect(response.status).toBe(200);
+      expect(health.parse(await json(response)).version).toMatch(/^\d+\.\d+\.\d+/);
+    }
+  });
+
+  it('is the catalogue of rules, with their options as JSON schema', async () => {
+    const { rules } = ruleList.parse(await json(await get('/v1/rules', null)));
+    expect(rules.map(({ name }) => name)).toEqual(expect.arrayContaining(['fedavg', 'fedlaw', 'fedgp']));
+    expect(rules.find(({ name }) => name === 'fedlaw')?.needs.oracle).toBe(true);
+  });
+});
+
+describe('a run from its creation to its end', () => {
+  it('is told truly by every route', async () => {
+    const stored = await request(coordinator, `/v1/blobs/${sha256(initFile)}`, OPERATOR, {
+      method: 'PUT',
+      body: initFile,
+    });
+    expect(stored.status).toBe(201);
+    expect(blobStored.parse(await json(stored))).toEqual({
+      sha256: sha256(initFile),
+      bytes: initFile.byteLength,
+    });
+
+    const created = await postJson(coordinator, '/v1/runs', OPERATOR, runSpec());
+    expect(created.status).toBe(201);
+    const run = runSummary.parse(await json(created));
+    expect(run).toMatchObject({ name: 'toy', rule: 'fedavg', status: 'running', round: 0, rounds: 2 });
+
+    const enrolment = await postJson(coordinator, `/v1/runs/${run.id}/clients`, OPERATOR, { name: 'anna' });
+    expect(enrolment.status).toBe(201);
+    const anna = enrolled.parse(await json(enrolment));
+    expect(anna).toMatchObject({ clientId: 'anna', role: 'source' });
+
+    const me = await get('/v1/me', anna.token);
+    expect(identity.parse(await json(me))).toEqual({ runId: run.id, clientId: 'anna', role: 'source' });
+
+    const sentTask = await get(`/v1/runs/${run.id}/task`, anna.token);
+    expect(task.parse(await json(sentTask)).name).toBe('toy');
+
+    const waiting = runDetail.parse(await json(await get(`/v1/runs/${run.id}`)));
+    expect(waiting.clients).toEqual([{ id: 'anna', role: 'source', present: false, progress: null }]);
+
+    const peer = await Peer.join(coordinator.url, anna.token);
+    const first = await peer.assignment();
+    await peer.send('progress', { assignmentId: first.id, fraction: 0.5 });
+    const training = runDetail.parse(await json(await get(`/v1/runs/${run.id}`, anna.token)));
+    expect(training.clients).toEqual([{ id: 'anna', role: 'source', present: true, progress: 0.5 }]);
+    expect(training.history.at(-1)).toMatchObject({ round: 1, phase: 'training', invited: 1 });
+
+    const checkpoint = await get(first.checkpoint.path, anna.token);
+    const bytes = new Uint8Array(await checkpoint.arrayBuffer());
+    expect(sha256(bytes)).toBe(first.checkpoint.sha256);
+    expect(bytes.byteLength).toBe(first.checkpoint.bytes);
+
+    const update = updateFile(first.id);
+    const upload = await putUpdate(coordinator, first.id, anna.token, update);
+    expect(upload.status).toBe(201);
+    expect(uploadAnswer.parse(await json(upload)).receipt).toMatchObject({
+      assignmentId: first.id,
+      runId: run.id,
+      round: 1,
+      clientId: 'anna',
+      status: 'accepted',
+      duplicate: false,
+      sha256: sha256(update),
+    });
+    const again = await putUpdate(coordinator, first.id, anna.token, update);
+    expect(again.status).toBe(200);
+    expect(uploadAnswer.parse(await json(again)).receipt.duplicate).toBe(true);
+
+    expect(await peer.nth('weighed')).toEqual({ assignmentId: first.id, round: 1, version: 1, weight: 1 });
+    const second = await peer.assignment(2);
+    await putUpdate(coordinator, second.id, anna.token, updateFile(second.id, 0.5));
+    await peer.nth('weighed', 2);
+
+    const detail = roundDetail.parse(await json(await get(`/v1/runs/${run.id}/rounds/1`)));
+    expect(detail).toMatchObject({ round: 1, attempt: 1, phase: 'closed', invited: 1, accepted: 1, version: 1 });
+    expect(detail.updates).toHaveLength(1);
+    expect(detail.updates[0]).toMatchObject({
+      clientId: 'anna',
+      state: 'accepted',
+      numExamples: 10,
+      weight: 1,
+      receipt: { status: 'accepted', code: null, sha256: sha256(update) },
+    });
+
+    const ended = runDetail.parse(await json(await get(`/v1/runs/${run.id}`)));
+    expect(ended).toMatchObject({ status: 'completed', round: 2, version: 2 });
+    expect(ended.history.map(({ version }) => version)).toEqual([1, 2]);
+
+    const newest = await get(`/v1/runs/${run.id}/checkpoints/newest`);
+    expect(newest.headers.get('x-tributary-version')).toBe('2');
+    const model = decodeSafetensors(new Uint8Array(await newest.arrayBuffer())).tensors;
+    expect([...model['dense/kernel'].data]).toEqual([1.75, 2.75, 3.75, 4.75, 5.75, 6.75]);
+    expect([...model['dense/bias'].data]).toEqual([-1.75, -0.25]);
+
+    const { events } = eventList.parse(await json(await get(`/v1/runs/${run.id}/events`)));
+    expect(events.map(({ type }) => type)).toEqual(expect.arrayContaining(['run-created', 'round-committed']));
+    const chain = events.map((event) => ({ ...event, at: Date.parse(event.at) }));
+    expect(() => verifyChain(chain)).not.toThrow();
+
+    const list = runList.parse(await json(await get('/v1/runs')));
+    expect(list.runs.find(({ id }) => id === run.id)).toMatchObject({ status: 'completed' });
+  });
+
+  it('can be stopped, once', async () => {
+    const run = await createRun(coordinator);
+    const stopped = await request(coordinator, `/v1/runs/${run.id}/stop`, OPERATOR, { method: 'POST' });
+    expect(stopped.status).toBe(200);
+    expect(runSummary.parse(await json(stopped)).status).toBe('stopped');
+    const again = await request(coordinator, `/v1/runs/${run.id}/stop`, OPERATOR, { method: 'POST' });
+    expect(again.status).toBe(409);
+    expect((await errorOf(again)).code).toBe('run_over');
+  });
+
+  it('keeps the metrics of an evaluation by site and pooled', async () => {
+    const run = await createRun(coordinator, { rounds: 1, evaluateEvery: 1 });
+    const anna = await enrol(coordinator, run.id, 'anna');
+    const peer = await Peer.join(coordinator.url, anna.token, { evaluates: true });
+    const training = await peer.assignment();
+    await putUpdate(coordinator, training.id, anna.token, updateFile(training.id));
+    const evaluation = await peer.assignment(2);
+    expect(evaluation.kind).toBe('evaluate');
+    const report = { numExamples: 4, sums: { accuracy: 3, loss: 2 } };
+    const sent = await postJson(coordinator, evaluation.uploadPath, anna.token, report);
+    expect(await json(sent)).toEqual({ taken: true });
+    const twice = await postJson(coordinator, evaluation.uploadPath, anna.token, report);
+    expect(await json(twice)).toEqual({ taken: false });
+    for (let n = 1; (await peer.nth('run', n)).status === 'running'; n++);
+    const detail = roundDetail.parse(await json(await get(`/v1/runs/${run.id}/rounds/1`)));
+    expect(detail.evaluation).toEqual({
+      version: 1,
+      numExamples: 4,
+      pooled: { accuracy: 0.75, loss: 0.5 },
+      sites: { anna: { numExamples: 4, metrics: { accuracy: 0.75, loss: 0.5 } } },
+    });
+    const reported = detail.updates.find(({ kind }) => kind === 'evaluate');
+    expect(reported).toMatchObject({ numExamples: 4, metrics: { accuracy: 0.75, loss: 0.5 } });
+  });
+});
+
+describe('who may ask', () => {
+  const nobody = { none: 401, garbage: 401 };
+  const forOperators = { ...nobody, operator: 200, client: 403, stranger: 403 };
+  const forReaders = { ...nobody, operator: 200, client: 200, stranger: 403 };
+  const forClients = { ...nobody, operator: 403 };
+
+  const routes: [string, string, Record<string, number>][] = [
+    ['GET', '/v1/runs', forOperators],
+    ['GET', '/v1/runs/RUN', forReaders],
+    ['GET', '/v1/runs/RUN/task', forReaders],
+    ['GET', '/v1/runs/RUN/events', forOperators],
+    ['GET', '/v1/runs/RUN/rounds/1', forOperators],
+    ['GET', '/v1/runs/RUN/checkpoints/0', forReaders],
+    ['GET', '/v1/runs/RUN/checkpoints/newest', forOperators],
+    ['GET', '/v1/me', { ...forClients, client: 200, stranger: 200 }],
+    ['POST', '/v1/runs', { ...forOperators, operator: 400 }],
+    ['POST', '/v1/runs/RUN/stop', { ...nobody, client: 403, stranger: 403 }],
+    ['POST', '/v1/runs/RUN/clients', { ...forOperators, operator: 400 }],
+    ['PUT', `/v1/blobs/${'0'.repeat(64)}`, { ...forOperators, operator: 400 }],
+    ['PUT', '/v1/assignments/ASSIGNMENT/update', { ...forClients, client: 400, stranger: 400 }],
+    ['POST', '/v1/assignments/ASSIGNMENT/evaluation', { ...forClients, client: 400, stranger: 400 }],
+    ['GET', '/v1/questions/none/params', { ...forClients, client: 404, stranger: 404 }],
+    ['PUT', '/v1/questions/none/answer', { ...forClients, client: 404, stranger: 404 }],
+  ];
+
+  it('is checked on every route', async () => {
+    const [run, other] = [await createRun(coordinator), await createRun(coordinator)];
+    const client = (await enrol(coordinator, run.id, 'anna')).token;
+    const stranger = (await enrol(coordinator, other.id, 'anna')).token;
+    const { id } = await (await Peer.join(coordinator.url, client)).assignment();
+    const tokens: Record<string, string | null> = {
+      none: null,
+      garbage: 'trb_0000000000000000000000000000',
+      operator: OPERATOR,
+      client,
+      stranger,
+    };
+    const found: unknown[] = [];
+    const wanted: unknown[] = [];
+    for (const [method, path, statuses] of routes) {
+      for (const [who, status] of Object.entries(statuses)) {
+        const address = path.replace('RUN', run.id).replace('ASSIGNMENT', id);
+        const response = await request(coordinator, address, tokens[who], { method });
+        wanted.push([method, path, who, status]);
+        found.push([method, path, who, response.status]);
+        if (!response.ok) await errorOf(response);
+        else await response.arrayBuffer();
+      }
+    }
+    expect(found).toEqual(wanted);
+  });
+
+  it('is told to those who come without a token', async () => {
+    const response = await get('/v1/runs', null);
+    expect(response.headers.get('www-authenticate')).toContain('Bearer');
+    expect((await errorOf(response)).code).toBe('unauthorized');
+    const basic = await get('/v1/runs', null, { authorization: 'Basic b3BlcmF0b3I6eA==' });
+    expect((await errorOf(basic)).message).toContain('Bearer TOKEN');
+  });
+
+  it('does not tell a stranger whether an assignment exists', async () => {
+    const [run, other] = [await createRun(coordinator), await createRun(coordinator)];
+    const client = await enrol(coordinator, run.id, 'anna');
+    const stranger = await enrol(coordinator, other.id, 'bert');
+    const { id } = await (await Peer.join(coordinator.url, client.token)).assignment();
+    const body = updateFile(id);
+    const [real, imagined] = [
+      await putUpdate(coordinator, id, stranger.token, body),
+      await putUpdate(coordinator, 'no-such', stranger.token, body),
+    ];
+    expect([real.status, imagined.status]).toEqual([404, 404]);
+    const [a, b] = [await errorOf(real), await errorOf(imagined)];
+    expect(a.code).toBe('assignment_unknown');
+    expect({ ...a, message: a.message.replace(id, 'ID') }).toEqual({ ...b, message: b.message.replace('no-such', 'ID') });
+  });
+});
+
+describe('a checkpoint', () => {
+  it('is immutable and need not be sent twice', async () => {
+    const run = await createRun(coordinator);
+    const { token } = await enrol(coordinator, run.id, 'anna');
+    const path = `/v1/runs/${run.id}/checkpoints/0`;
+    const first = await get(path, token);
+    const etag = first.headers.get('etag')!;
+    expect(first.headers.get('cache-control')).toBe('private, max-age=31536000, immutable');
+    expect(first.headers.get('content-type')).toBe('application/octet-stream');
+    expect(etag).toBe(`"${sha256(new Uint8Array(await first.arrayBuffer()))}"`);
+
+    const second = await get(path, token, { 'if-none-match': etag });
+    expect(second.status).toBe(304);
+    expect((await second.arrayBuffer()).byteLength).toBe(0);
+    const changed = await get(path, token, { 'if-none-match': '"other"' });
+    expect(changed.status).toBe(200);
+    const headOnly = await request(coordinator, path, token, { method: 'HEAD' });
+    expect(headOnly.headers.get('content-length')).toBe(first.headers.get('content-length'));
+    expect((await headOnly.arrayBuffer()).byteLength).toBe(0);
+  });
+
+  it('is looked up anew where the newest is asked for', async () => {
+    const run = await createRun(coordinator);
+    const newest = await get(`/v1/runs/${run.id}/checkpoints/newest`);
+    expect(newest.headers.get('cache-control')).toBe('private, no-cache');
+    expect(newest.headers.get('x-tributary-version')).toBe('0');
+  });
+
+  it.each([
+    ['7', 404, 'not_found'],
+    ['-1', 400, 'bad_request'],
+    ['1.5', 400, 'bad_request'],
+    ['latest', 400, 'bad_request'],
+  ])('%s is refused with %i', async (version, status, code) => {
+    const run = await createRun(coordinator);
+    const response = await get(`/v1/runs/${run.id}/checkpoints/${version}`);
+    expect([response.status, (await errorOf(response)).code]).toEqual([status, code]);
+  });
+});
+
+describe('requests that make no sense', () => {
+  it.each([
+    ['/nowhere', 404, 'not_found'],
+    ['/v1/runs/none', 404, 'run_not_found'],
+    ['/v1/runs/%00', 404, 'run_not_found'],
+    [`/v1/runs/${'a'.repeat(500)}`, 404, 'run_not_found'],
+    ['/v1/runs/%E0%A4%A', 400, 'bad_request'],
+    ['/v1/runs/none/rounds/one', 404, 'run_not_found'],
+  ])('%s is answered with %i', async (path, status, code) => {
+    const response = await get(path);
+    expect([response.status, (await errorOf(response)).code]).toEqual([status, code]);
+  });
+
+  it('names the round that is not there', async () => {
+    const run = await createRun(coordinator);
+    const round = await get(`/v1/runs/${run.id}/rounds/9`);
+    expect((await errorOf(round)).message).toContain('no round 9');
+    const attempt = await get(`/v1/runs/${run.id}/rounds/1?attempt=2`);
+    expect((await errorOf(attempt)).message).toContain('no attempt 2 at round 1');
+    const list = await get(`/v1/runs/${run.id}/rounds/1?attempt=1&attempt=2`);
+    expect(list.status).toBe(400);
+  });
+
+  const bodies: [string, BodyInit, string, RegExp][] = [
+    ['malformed JSON', '{"name":', 'application/json', /not JSON/],
+    ['no body', '', 'application/json', /not JSON/],
+    ['text that is not UTF-8', Uint8Array.of(0x22, 0xff, 0x22), 'application/json', /UTF-8/],
+    ['another type', '{}', 'text/plain', /application\/json/],
+    ['a list', '[]', 'application/json', /run/],
+    ['a field that is unknown', '{"nmae":"x"}', 'application/json', /run/],
+  ];
+  it.each(bodies)('%s is a bad request', async (_what, body, type, message) => {
+    const response = await request(coordinator, '/v1/runs', OPERATOR, {
+      method: 'POST',
+      headers: { 'content-type': type },
+      body,
+    });
+    expect(response.status).toBe(400);
+    const error = await errorOf(response);
+    expect(error.code).toBe('bad_request');
+    expect(error.message).toMatch(message);
+  });
+
+  it('names what is wrong in an enrolment', async () => {
+    const run = await createRun(coordinator);
+    const path = `/v1/runs/${run.id}/clients`;
+    const role = await errorOf(await postJson(coordinator, path, OPERATOR, { name: 'a', role: 'boss' }));
+    expect(role.message).toMatch(/^enrolment: role/);
+    const name = await errorOf(await postJson(coordinator, path, OPERATOR, { name: '../etc' }));
+    expect(name.message).toMatch(/^enrolment: name/);
+    await enrol(coordinator, run.id, 'anna');
+    const taken = await postJson(coordinator, path, OPERATOR, { name: 'anna' });
+    expect([taken.status, (await errorOf(taken)).code]).toEqual([409, 'name_taken']);
+  });
+
+  it('refuses a model that is not what its address says', async () => {
+    const path = `/v1/blobs/${'a'.repeat(64)}`;
+    const response = await request(coordinator, path, OPERATOR, { method: 'PUT', body: initFile });
+    expect([response.status, (await errorOf(response)).code]).toEqual([400, 'wrong_hash']);
+    const odd = await request(coordinator, '/v1/blobs/abc', OPERATOR, { method: 'PUT', body: initFile });
+    expect((await errorOf(odd)).message).toContain('64 lower-case hex digits');
+  });
+});
+
+describe('every answer', () => {
+  it('has a request id, the one that a proxy brought if it is plain', async () => {
+    const own = await get('/healthz', null);
+    expect(own.headers.get('x-request-id')).toMatch(/^[\w-]{36}$/);
+    const brought = await get('/healthz', null, { 'x-request-id': 'proxy-1.2' });
+    expect(brought.headers.get('x-request-id')).toBe('proxy-1.2');
+    const odd = await get('/healthz', null, { 'x-request-id': 'a b"c' });
+    expect(odd.headers.get('x-request-id')).not.toBe('a b"c');
+  });
+
+  it('keeps browsers from caching and guessing, and lets pages compute', async () => {
+    const response = await get('/v1/runs');
+    expect(response.headers.get('cache-control')).toBe('no-store');
+    expect(response.headers.get('x-content-type-options')).toBe('nosniff');
+    expect(response.headers.get('x-powered-by')).toBeNull();
+    const policy = response.headers.get('content-security-policy');
+    expect(policy).toContain("script-src 'self' 'wasm-unsafe-eval'");
+    expect(policy).toContain("worker-src 'self' blob:");
+    expect(policy).toContain('data:');
+    // TF.js hangs on pages with these two.
+    expect(response.headers.get('cross-origin-opener-policy')).toBeNull();
+    expect(response.headers.get('cross-origin-embedder-policy')).toBeNull();
+  });
+});

@@ -1,0 +1,140 @@
+import { resolve } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { TributaryError } from '../../protocol/errors.js';
+import { configVariables, ignoredVariables, isLoopback, readConfig } from '../../server/config.js';
+
+function problemOf(env: Record<string, string>): TributaryError {
+  try {
+    readConfig(env);
+  } catch (error) {
+    if (error instanceof TributaryError) return error;
+  }
+  throw new Error('nothing was refused');
+}
+
+describe('configuration', () => {
+  it('works without any variable, on loopback and with the embedded database', () => {
+    expect(readConfig({})).toEqual({
+      databaseUrl: null,
+      dataDir: resolve('.tributary'),
+      host: '127.0.0.1',
+      port: 8080,
+      publicUrl: null,
+      allowedOrigins: [],
+      trustProxy: 0,
+      operatorToken: null,
+      blobs: 'directory',
+      logLevel: 'info',
+      uploadIdleMs: 30_000,
+      maxBlobBytes: 1024 ** 3,
+    });
+  });
+
+  it('reads every variable', () => {
+    const config = readConfig({
+      DATABASE_URL: 'postgres://u:p@db/tributary',
+      TRIBUTARY_DATA_DIR: '/data',
+      TRIBUTARY_HOST: '0.0.0.0',
+      TRIBUTARY_PORT: '0',
+      TRIBUTARY_PUBLIC_URL: 'https://fl.example.org/lab/',
+      TRIBUTARY_ALLOWED_ORIGINS: 'https://a.example, http://localhost:5173,https://a.example',
+      TRIBUTARY_TRUST_PROXY: 'loopback, 10.0.0.0/8',
+      TRIBUTARY_OPERATOR_TOKEN: 'sixteen-letters!',
+      TRIBUTARY_BLOBS: 'postgres',
+      TRIBUTARY_LOG_LEVEL: 'debug',
+      TRIBUTARY_UPLOAD_IDLE_MS: '1500',
+      TRIBUTARY_MAX_BLOB_BYTES: '2048',
+    });
+    expect(config).toEqual({
+      databaseUrl: 'postgres://u:p@db/tributary',
+      dataDir: '/data',
+      host: '0.0.0.0',
+      port: 0,
+      publicUrl: 'https://fl.example.org/lab',
+      allowedOrigins: ['https://a.example', 'http://localhost:5173'],
+      trustProxy: ['loopback', '10.0.0.0/8'],
+      operatorToken: 'sixteen-letters!',
+      blobs: 'postgres',
+      logLevel: 'debug',
+      uploadIdleMs: 1500,
+      maxBlobBytes: 2048,
+    });
+  });
+
+  it('takes an empty variable for one that is not there, and trims the rest', () => {
+    const env = Object.fromEntries(configVariables.map((name) => [name, ' ']));
+    expect(readConfig(env)).toEqual(readConfig({}));
+    expect(readConfig({ TRIBUTARY_PORT: ' 99 ' }).port).toBe(99);
+  });
+
+  it('prefers TRIBUTARY_PORT to the PORT that hosts set', () => {
+    expect(readConfig({ PORT: '3000' }).port).toBe(3000);
+    expect(readConfig({ PORT: '3000', TRIBUTARY_PORT: '4000' }).port).toBe(4000);
+  });
+
+  it('takes a number of proxies, and * for all origins', () => {
+    expect(readConfig({ TRIBUTARY_TRUST_PROXY: '2' }).trustProxy).toBe(2);
+    expect(readConfig({ TRIBUTARY_ALLOWED_ORIGINS: '*' }).allowedOrigins).toBe('*');
+  });
+
+  it.each([
+    ['DATABASE_URL', 'mysql://db/x', /PostgreSQL URL.*postgresql:\/\//],
+    ['DATABASE_URL', 'tributary', /PostgreSQL URL/],
+    ['TRIBUTARY_HOST', 'http://x', /not a host name.*127\.0\.0\.1/],
+    ['PORT', 'http', /whole number.*8080/],
+    ['TRIBUTARY_PORT', '65536', /from 0 to 65535/],
+    ['TRIBUTARY_PORT', '-1', /whole number/],
+    ['TRIBUTARY_PUBLIC_URL', 'fl.example.org', /https:\/\/fl\.example\.org/],
+    ['TRIBUTARY_PUBLIC_URL', 'ftp://fl.example.org', /web address/],
+    ['TRIBUTARY_PUBLIC_URL', 'https://fl.example.org/?a=1', /web address/],
+    ['TRIBUTARY_ALLOWED_ORIGINS', 'https://a.example/page', /try https:\/\/a\.example$/],
+    ['TRIBUTARY_ALLOWED_ORIGINS', 'a.example', /not an origin/],
+    ['TRIBUTARY_ALLOWED_ORIGINS', 'https://a.example,*', /\* alone/],
+    ['TRIBUTARY_ALLOWED_ORIGINS', 'null', /not an origin/],
+    ['TRIBUTARY_TRUST_PROXY', 'true', /number of proxies/],
+    ['TRIBUTARY_TRUST_PROXY', '10.0.0.0/8,proxy', /"proxy".*number of proxies/],
+    ['TRIBUTARY_TRUST_PROXY', '-1', /number of proxies/],
+    ['TRIBUTARY_OPERATOR_TOKEN', 'short', /16 characters.*openssl/],
+    ['TRIBUTARY_OPERATOR_TOKEN', 'with spaces in between', /without spaces/],
+    ['TRIBUTARY_BLOBS', 's3', /directory, postgres/],
+    ['TRIBUTARY_LOG_LEVEL', 'loud', /silent, fatal, error/],
+    ['TRIBUTARY_UPLOAD_IDLE_MS', '10', /from 100/],
+    ['TRIBUTARY_MAX_BLOB_BYTES', '1e9', /whole number/],
+  ])('refuses %s=%s, naming it and what to try', (name, value, message) => {
+    const problem = problemOf({ [name]: value });
+    expect(problem.code).toBe('bad_request');
+    expect(problem.message).toMatch(message);
+    expect(problem.message.startsWith(`${name} `)).toBe(true);
+    expect(problem.details).toEqual({ variables: [name] });
+  });
+
+  it('names every wrong variable at once', () => {
+    const problem = problemOf({ TRIBUTARY_PORT: 'x', TRIBUTARY_BLOBS: 'y' });
+    expect(problem.details).toEqual({ variables: ['TRIBUTARY_PORT', 'TRIBUTARY_BLOBS'] });
+  });
+
+  it('does not repeat secrets', () => {
+    const problem = problemOf({
+      DATABASE_URL: 'mysql://user:hunter2@db/x',
+      TRIBUTARY_OPERATOR_TOKEN: 'hunter2',
+    });
+    expect(JSON.stringify(problem.toBody())).not.toContain('hunter2');
+  });
+
+  it('tells which variables look like ours and are not read', () => {
+    const env = { TRIBUTARY_PROT: '1', TRIBUTARY_PORT: '1', TRIBUTARY_TOKEN: 'x', PATH: '/bin' };
+    expect(ignoredVariables(env)).toEqual(['TRIBUTARY_PROT']);
+  });
+
+  it.each([
+    ['127.0.0.1', true],
+    ['127.1.2.3', true],
+    ['localhost', true],
+    ['::1', true],
+    ['0.0.0.0', false],
+    ['::', false],
+    ['127.0.0.1.example.org', false],
+  ])('knows that %s is loopback: %s', (host, expected) => {
+    expect(isLoopback(host)).toBe(expected);
+  });
+});
