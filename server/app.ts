@@ -61,8 +61,10 @@ export interface CoordinatorOptions extends Partial<Omit<Config, 'blobs'>> {
 }
 
 export interface Coordinator {
-  /** Where peers reach it. */
+  /** Where peers reach it: `publicUrl`, else {@link localUrl}. */
   readonly url: string;
+  /** Where it listens on this machine. */
+  readonly localUrl: string;
   readonly operatorToken: string;
   readonly engine: Engine;
   readonly store: Store;
@@ -152,15 +154,19 @@ async function compose(settings: Settings, closers: Closers): Promise<Coordinato
     stop.begun = true;
   };
   const app = httpApp(settings, common, core);
-  const url = await openDoors({ ...settings, ...limits, app, gateway, onStop }, closers);
+  const localUrl = await openDoors({ ...settings, ...limits, app, gateway, onStop }, closers);
   if (!settings.server && !isLoopback(settings.host)) {
     const risk = 'tokens and models travel in the clear unless a proxy in front speaks TLS';
     log.warn({ host: settings.host }, `reachable from other machines: ${risk}`);
   }
+  const url = (): string => settings.publicUrl ?? localUrl();
   log.info({ url: url(), version: packageVersion }, 'coordinator started');
   return {
     get url() {
       return url();
+    },
+    get localUrl() {
+      return localUrl();
     },
     operatorToken,
     engine,

@@ -19,6 +19,7 @@ import {
   settledOnce,
   unavailable,
 } from './blob-files.js';
+import { sessionPool } from './postgres-session.js';
 import { openSpool, type SpooledFile } from './spool.js';
 
 const chunkBytes = 1024 * 1024;
@@ -41,13 +42,7 @@ export async function createPostgresBlobStore({
   connections = 4,
 }: PostgresBlobOptions): Promise<BlobStore & { close(): Promise<void> }> {
   const spool = await openSpool(spoolDir);
-  const pool = new pg.Pool({
-    connectionString: url,
-    max: connections,
-    connectionTimeoutMillis: 30_000,
-    keepAlive: true,
-    application_name: 'tributary blobs',
-  });
+  const pool = new pg.Pool(sessionPool(url, connections, 'tributary blobs'));
   // An idle connection that breaks would end the process; the next query gets another one.
   pool.on('error', () => undefined);
   return {

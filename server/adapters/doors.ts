@@ -26,11 +26,11 @@ export interface DoorOptions {
 /**
  * Takes requests from now on. `closers` is told how to stop.
  *
- * @returns the address; on a shared server it is known once that listens.
+ * @returns the address on this machine; on a shared server it is known once that listens.
  * @throws TributaryError `bad_request` where the port cannot be had.
  */
 export async function openDoors(options: DoorOptions, closers: Closers): Promise<() => string> {
-  const { server: shared, app, gateway, log, host, port, publicUrl } = options;
+  const { server: shared, app, gateway, log, host, port } = options;
   const server = shared ?? publicHttpServer(log);
   const basePath = basePathOf(options);
   const inFlight = new InFlight();
@@ -51,7 +51,7 @@ export async function openDoors(options: DoorOptions, closers: Closers): Promise
     if (!shared) server.closeAllConnections();
   });
   if (!shared) await listen(server, host, port);
-  return () => publicUrl ?? urlOf(server, shared ? basePath : '');
+  return () => urlOf(server, shared ? basePath : '');
 }
 
 /** On a server of our own, the path that the public address has; proxies may or may not remove it. */

@@ -28,36 +28,38 @@ export function rotateImages(
   const taps = tapsOf(width, height, degrees);
   const turned = new Float32Array(images.length);
   for (let start = 0; start < images.length; start += pixels) {
-    for (const { to, from, weight } of taps) turned[start + to] += weight * images[start + from];
+    for (let pixel = 0; pixel < pixels; pixel++) {
+      // Summed in float64 and rounded once: float32 sums of white pixels come out above 1, which a
+      // task that says so of its pixels refuses.
+      let sum = 0;
+      for (const { from, weight } of taps[pixel]) sum += weight * images[start + from];
+      turned[start + pixel] = sum;
+    }
   }
   return turned;
 }
 
-/** Pixel `to` of the turned image takes `weight` times pixel `from`. The same for every image. */
+/** A pixel of the turned image takes `weight` times pixel `from`. */
 interface Tap {
-  readonly to: number;
   readonly from: number;
   readonly weight: number;
 }
 
-function tapsOf(width: number, height: number, degrees: number): Tap[] {
+/** For each pixel of the turned image, those that it is made of: the same for every image. */
+function tapsOf(width: number, height: number, degrees: number): Tap[][] {
   const { cos, sin } = unitCircle(degrees);
   const [centreX, centreY] = [(width - 1) / 2, (height - 1) / 2];
-  const taps: Tap[] = [];
-  for (let y = 0; y < height; y++) {
-    for (let x = 0; x < width; x++) {
-      // Turned back, clockwise: y grows downwards.
-      const sourceX = centreX + cos * (x - centreX) - sin * (y - centreY);
-      const sourceY = centreY + sin * (x - centreX) + cos * (y - centreY);
-      for (const [fromX, weightX] of neighbours(sourceX, width)) {
-        for (const [fromY, weightY] of neighbours(sourceY, height)) {
-          const weight = weightX * weightY;
-          taps.push({ to: y * width + x, from: fromY * width + fromX, weight });
-        }
-      }
-    }
-  }
-  return taps;
+  return Array.from({ length: width * height }, (_, pixel) => {
+    const [x, y] = [(pixel % width) - centreX, Math.floor(pixel / width) - centreY];
+    // Turned back, clockwise: y grows downwards.
+    const columns = neighbours(centreX + cos * x - sin * y, width);
+    const rows = neighbours(centreY + sin * x + cos * y, height);
+    return rows.flatMap(([row, weightY]) =>
+      columns.map(([column, weightX]) => {
+        return { from: row * width + column, weight: weightX * weightY };
+      }),
+    );
+  });
 }
 
 /** The one or two grid points around a coordinate, those inside only, and their weights. */

@@ -180,7 +180,7 @@ export function receiptContract(theStore: TheStore): void {
 
   it('counts every accepted update in the tally of the close that it races with', async () => {
     const names = Array.from({ length: 50 }, (_, i) => `client-${i}`);
-    for (const race of [1, 2, 3, 4]) {
+    for (const race of [0, 2, 4]) {
       const runId = `race-${race}`;
       const { round, assignments } = await startTraining(theStore(), names, {}, runId);
       const closing = closeCollection(round);

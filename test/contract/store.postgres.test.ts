@@ -27,6 +27,7 @@ let store: Store;
 beforeAll(async () => {
   database = await testDatabase();
   admin = await connect();
+  await admin.query(unhelpfulDefaults);
   store = await createPrismaStore({ url: database.url });
 });
 afterAll(async () => {
@@ -34,6 +35,15 @@ afterAll(async () => {
   await admin.end();
   await database.drop();
 });
+
+/** What an administrator may have set for a database; the store's own sessions must not care. */
+const unhelpfulDefaults = `
+  DO $$ BEGIN
+    EXECUTE format('ALTER DATABASE %I SET TimeZone = %L', current_database(), 'America/St_Johns');
+    EXECUTE format('ALTER DATABASE %I SET DateStyle = %L', current_database(), 'German');
+    EXECUTE format('ALTER DATABASE %I SET default_transaction_isolation = %L', current_database(),
+                   'repeatable read');
+  END $$`;
 
 async function connect(): Promise<pg.Client> {
   const client = new pg.Client({ connectionString: database.url });
@@ -193,6 +203,31 @@ describe('the store in Postgres', () => {
     expect(verifyChain(await store.events('r1'))).toBeNull();
     await admin.query('DELETE FROM ledger_events WHERE seq = 2');
     expect(verifyChain(await store.events('r1'))).toEqual({ seq: 3, problem: 'follows event 1' });
+  });
+
+  it('stores times as they are, whatever the options in the URL and the zone of the database', async () => {
+    const withOptions = new URL(database.url);
+    withOptions.searchParams.set('options', '-c TimeZone=Asia/Kolkata -c work_mem=1MB');
+    const second = await createPrismaStore({ url: withOptions.href });
+    try {
+      await createRun(second, 'r2');
+      // In the hour that New York skips in spring, which only an instant can name.
+      const skipped = Date.UTC(2026, 2, 8, 7, 30, 0, 123);
+      const waiting = await createRun(store);
+      const begun = step(waiting, { type: 'begin', at: startedAt, deadline: skipped });
+      await store.commit(begun, {});
+      const { rows } = await admin.query(
+        `SELECT run_id, extract(epoch FROM coalesce(deadline, opened_at))::float8 * 1000 AS at
+         FROM rounds ORDER BY run_id`,
+      );
+      expect(rows).toEqual([
+        { run_id: 'r1', at: skipped },
+        { run_id: 'r2', at: startedAt },
+      ]);
+      expect((await second.currentRound('r1'))?.deadline).toBe(skipped);
+    } finally {
+      await second.close();
+    }
   });
 
   it('keeps a ledger that an auditor can follow from psql alone', async () => {

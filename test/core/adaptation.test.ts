@@ -186,7 +186,7 @@ describe.each(cases.map((c) => [`${c.rule} ${JSON.stringify(c.options)}`, c] as 
     it('agrees with an independent computation', async () => {
       const updates = c.updates.map(({ batches: own, role, ...update }): TestUpdate => ({
         ...update,
-        metrics: update.metrics as Record<string, number>,
+        metrics: update.metrics,
         role: role as 'source' | 'target',
         ...(own && { aux: batches(own) }),
       }));
@@ -199,7 +199,7 @@ describe.each(cases.map((c) => [`${c.rule} ${JSON.stringify(c.options)}`, c] as 
         );
       });
       if (c.options.beta !== 'auto') return;
-      for (const [clientId, beta] of Object.entries(c.expected.betas)) {
+      for (const { clientId, beta } of c.expected.betas) {
         expect(after.diagnostics[`beta.${clientId}`]).toBeCloseTo(beta, 9);
       }
     });
@@ -287,7 +287,7 @@ describe('FedDA and FedGP', () => {
   });
 
   it('take a rate that is missing or not positive as equal to the other', async () => {
-    const updates = (rates: readonly [number?, number?]): TestUpdate[] => {
+    const updates = (rates: readonly (number | undefined)[]): TestUpdate[] => {
       const metrics = (rate?: number): Record<string, number> =>
         rate === undefined ? {} : { learningRate: rate };
       return [
@@ -295,11 +295,11 @@ describe('FedDA and FedGP', () => {
         source('s', [0, 1], { numSteps: 3, metrics: metrics(rates[1]) }),
       ];
     };
-    const run = (rates: readonly [number?, number?]): Promise<number[]> =>
+    const run = (rates: readonly (number | undefined)[]): Promise<number[]> =>
       step(fedda, { align: 'learningRate' }, updates(rates));
     expect(await run([0.1, 0.05])).toEqual([0.5, 2]);
     for (const rates of [[], [0.1], [undefined, 0.1], [0.1, 0], [-1, 0.1]] as const) {
-      expect(await run(rates as [number?, number?])).toEqual([0.5, 1]);
+      expect(await run(rates)).toEqual([0.5, 1]);
     }
   });
 });

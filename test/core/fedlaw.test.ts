@@ -73,12 +73,12 @@ describe.each(models)('FedLAW on the golden clients, from the model [%f, %f, …
       0,
     );
     const dot = (v: readonly number[]): number => v.reduce((sum, x, e) => sum + x * grad[e], 0);
-    const { start, gradient } = parametrisations.exp;
     const slopes = {
       model: dot(model),
       updates: clients.map((client) => dot(client) - dot(model)),
     };
-    const at = gradient(start({ gamma: 1, lambda: [0.5, 0.3, 0.2] }), slopes);
+    const { exp } = parametrisations;
+    const at = exp.gradient(exp.start({ gamma: 1, lambda: [0.5, 0.3, 0.2] }), slopes);
     expectClose([...at], [-0.26143831, 0.28639341, -0.0249551, -0.06151567], 2e-7);
   });
 
@@ -136,12 +136,12 @@ describe('FedLAW', () => {
   );
 
   it.each(['exp', 'quad'] as const)('has the gradient of finite differences for %s', (kind) => {
-    const { mixture, gradient } = parametrisations[kind];
+    const parametrisation = parametrisations[kind];
     const point = Float64Array.from([0.7, -0.4, 1.3, 0.9]);
     const slopes = { model: -1.7, updates: [0.6, 2.5, -0.8] };
     // The loss that is linear in the mixed model has exactly these slopes everywhere.
     const loss = (at: Float64Array): number => {
-      const { gamma, lambda } = mixture(at);
+      const { gamma, lambda } = parametrisation.mixture(at);
       return gamma * lambda.reduce((sum, l, i) => sum + l * (slopes.model + slopes.updates[i]), 0);
     };
     const h = 1e-6;
@@ -149,7 +149,9 @@ describe('FedLAW', () => {
       const shifted = (by: number): Float64Array => point.map((x, j) => (i === j ? x + by : x));
       return (loss(shifted(h)) - loss(shifted(-h))) / (2 * h);
     });
-    gradient(point, slopes).forEach((value, i) => expect(value).toBeCloseTo(numeric[i], 8));
+    parametrisation
+      .gradient(point, slopes)
+      .forEach((value, i) => expect(value).toBeCloseTo(numeric[i], 8));
   });
 
   it('records gamma * lambda as the weight given, and the coefficients before they are applied', async () => {

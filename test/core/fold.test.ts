@@ -310,7 +310,7 @@ describe('applyDelta', () => {
       expect(() => applyDelta(model, Float64Array.from([0, delta]))).toThrow(
         expect.objectContaining({
           code: 'not_finite',
-          message: expect.stringContaining('parameter 1'),
+          message: expect.stringContaining('parameter 1') as string,
         }),
       );
     }

@@ -87,7 +87,9 @@ describe('a whole run', () => {
     );
     summaries = await Promise.all(participants.map(({ ended }) => ended));
     const versions = Array.from({ length: ROUNDS + 1 }, (_, version) => version);
-    models = (await Promise.all(versions.map((version) => api.model(runId, version)))).map(paramsOf);
+    models = (await Promise.all(versions.map((version) => api.model(runId, version)))).map(
+      paramsOf,
+    );
     run = await api.run(runId);
     rounds = await Promise.all(versions.slice(1).map((round) => api.round(runId, round)));
   });
@@ -202,7 +204,10 @@ describe('a whole run', () => {
     let [sum, examples] = [0, 0];
     for (const name of ['ada', 'cyd']) {
       const numExamples = 3 * EXAMPLES[name];
-      const report = await plainEvaluator(name, numExamples)({
+      const report = await plainEvaluator(
+        name,
+        numExamples,
+      )({
         task: plainTask,
         model: models[3],
         round: 3,

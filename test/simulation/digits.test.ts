@@ -1,10 +1,12 @@
 import { createHash } from 'node:crypto';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { checkDataset } from '../../client/tfjs/dataset.js';
 import type { Dataset } from '../../client/tfjs/dataset.js';
 import { TributaryError } from '../../protocol/errors.js';
 import { loadDigits, splitDigits, splitIndices } from '../../server/simulation/digits.js';
 import { turnedDigits } from '../../server/simulation/domain-shift.js';
 import { rotateImages } from '../../server/simulation/rotate.js';
+import { digitsTask } from '../../server/simulation/tasks.js';
 
 let digits: Dataset;
 beforeAll(async () => {
@@ -111,6 +113,13 @@ describe('the domain shift', () => {
         expect(digits.labels[turned.get(print)!]).toBe(set.labels[i]);
       });
     }
+  });
+
+  it('is data that the digits task takes', async () => {
+    const { data } = await digitsTask();
+    const { sources, target, test } = turnedDigits(digits, 1);
+    for (const set of [...sources, target, test])
+      expect(() => checkDataset(data, set)).not.toThrow();
   });
 
   it('deals no digit twice', () => {

@@ -63,6 +63,13 @@ describe('turning images', () => {
     expect(Math.max(...difference)).toBeLessThan(0.15);
   });
 
+  it.each([1, 30, 45, 77.7])('by %d degrees stays within the range of the pixels', (degrees) => {
+    const white = new Float32Array(784).fill(1);
+    const turned = rotateImages(white, { width: 28, height: 28 }, degrees);
+    expect(Math.max(...turned)).toBe(1);
+    expect(Math.min(...turned)).toBeGreaterThanOrEqual(0);
+  });
+
   it('fills with zero what comes from outside', () => {
     const turned = rotateImages(new Float32Array(784).fill(1), { width: 28, height: 28 }, 45);
     expect(turned[0]).toBe(0);

@@ -1,6 +1,7 @@
 /** The connection pool: every query and transaction of the store goes through here. */
 import { PrismaPg } from '@prisma/adapter-pg';
 import { PrismaClient, type Prisma } from '../generated/prisma/client.js';
+import { connectionTimeoutMs, sessionPool } from '../postgres-session.js';
 import { asStorageError } from './errors.js';
 
 export type Tx = Prisma.TransactionClient;
@@ -19,19 +20,11 @@ export interface DatabaseOptions {
   readonly connections: number;
 }
 
-/** How long a query waits for a connection, whether the server is slow or all are in use. */
-const connectionTimeoutMs = 30_000;
 /** A transaction that takes longer is rolled back, so that its locks cannot stay. */
 const transactionTimeoutMs = 60_000;
 
 export function openDatabase({ url, connections }: DatabaseOptions): Database {
-  const adapter = new PrismaPg({
-    connectionString: url,
-    max: connections,
-    connectionTimeoutMillis: connectionTimeoutMs,
-    keepAlive: true,
-    application_name: 'tributary',
-  });
+  const adapter = new PrismaPg(sessionPool(url, connections, 'tributary'));
   const prisma = new PrismaClient({
     adapter,
     transactionOptions: { maxWait: connectionTimeoutMs, timeout: transactionTimeoutMs },

@@ -65,7 +65,11 @@ export function runSpec(changes: Partial<RunSpecInput> = {}): RunSpecInput {
     name: 'toy',
     task: {
       name: 'toy',
-      model: { format: 'opaque', body: null, tensors: tensors.map((t) => ({ ...t, shape: [...t.shape] })) },
+      model: {
+        format: 'opaque',
+        body: null,
+        tensors: tensors.map((t) => ({ ...t, shape: [...t.shape] })),
+      },
       data: { features: { shape: [3] }, labels: { kind: 'class', classes: 2 } },
     },
     rule: { name: 'fedavg' },
@@ -78,7 +82,11 @@ export function runSpec(changes: Partial<RunSpecInput> = {}): RunSpecInput {
 
 /** An update that moves every parameter by `step`. */
 export function updateFile(assignmentId: string, step = 0.25, numExamples = 10): Uint8Array {
-  return updateOf(assignmentId, [Array<number>(6).fill(step), Array<number>(2).fill(-step)], numExamples);
+  return updateOf(
+    assignmentId,
+    [Array<number>(6).fill(step), Array<number>(2).fill(-step)],
+    numExamples,
+  );
 }
 
 /** An update with these values, whatever they are. */

@@ -2,7 +2,13 @@
 import type { Socket } from 'socket.io-client';
 import { io } from 'socket.io-client';
 import { afterEach } from 'vitest';
-import type { Ack, Assignment, Hello, ServerToClient, Welcome } from '../../../protocol/messages.js';
+import type {
+  Ack,
+  Assignment,
+  Hello,
+  ServerToClient,
+  Welcome,
+} from '../../../protocol/messages.js';
 import { PROTOCOL_VERSION } from '../../../protocol/messages.js';
 
 type MessageOf<E extends keyof ServerToClient> = Parameters<ServerToClient[E]>[0];

@@ -1,0 +1,221 @@
+/**
+ * kill -9 of the coordinator. Whatever it was doing: the run completes with the checkpoints of a run
+ * that nothing happened to, every accepted update counts once, and nobody trains again what was
+ * acknowledged.
+ */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import type { EvaluateFunction } from '../../client/types.js';
+import type { RunSpecInput } from '../../protocol/run.js';
+import { endCommands } from '../support/command.js';
+import type { CoordinatorProcess } from '../support/coordinator-process.js';
+import { serveProcess } from '../support/coordinator-process.js';
+import type { Database } from '../support/database.js';
+import { checkpointsOf, eventually, openDatabase } from '../support/database.js';
+import { Gate } from '../support/gate.js';
+import type { Participant, ParticipantOptions } from '../support/participant.js';
+import { dismissAll, participate } from '../support/participant.js';
+import { initialModel, plainEvaluator, plainRun, plainTrainer } from '../support/plain-task.js';
+import type { TestDatabase } from '../support/postgres.js';
+import { testDatabase } from '../support/postgres.js';
+import { simulateRun } from '../support/simulated-run.js';
+import type { CreatedRun } from '../support/stage.js';
+import { createPlainRun } from '../support/stage.js';
+
+const EXAMPLES: Readonly<Record<string, number>> = { ada: 30, bob: 50, cyd: 20 };
+const NAMES = Object.keys(EXAMPLES);
+const ROUNDS = 3;
+
+/** An optimizer with state, so that what a restart must find again is more than the model. */
+const spec: Omit<RunSpecInput, 'init'> = plainRun(NAMES.length, {
+  rounds: ROUNDS,
+  seed: 21,
+  optimizer: { name: 'adam', options: { eta: 0.05 } },
+});
+
+/** Checkpoints of the run that nothing happens to. */
+let undisturbed: string[];
+let database: TestDatabase;
+let dataDir: string;
+let look: Database;
+let coordinator: CoordinatorProcess;
+
+beforeAll(async () => {
+  const players = NAMES.map((name) => {
+    return { name, role: 'source' as const, train: plainTrainer(name, EXAMPLES[name]) };
+  });
+  const { checkpoints } = await simulateRun({ spec, init: initialModel, players });
+  undisturbed = checkpoints.map(({ sha256 }) => sha256);
+  database = await testDatabase();
+  dataDir = await mkdtemp(join(tmpdir(), 'tributary-crash-'));
+  look = await openDatabase(database.url);
+  coordinator = await serveProcess({ dataDir, databaseUrl: database.url });
+});
+afterEach(dismissAll);
+afterAll(async () => {
+  await endCommands();
+  await look.close();
+  await database.drop();
+  await rm(dataDir, { recursive: true, force: true });
+});
+
+type Options = Pick<ParticipantOptions, 'hold' | 'onEvent' | 'evaluate'>;
+
+async function joinAll(
+  optionsOf: (name: string) => Options = () => ({}),
+): Promise<{ run: CreatedRun; clients: Record<string, Participant> }> {
+  const sources = Object.fromEntries(NAMES.map((name) => [name, 'source' as const]));
+  const run = await createPlainRun(coordinator.api, spec, sources);
+  const clients = NAMES.map((name) => {
+    const { url } = coordinator;
+    const common = { url, name, token: run.tokens[name], numExamples: EXAMPLES[name] };
+    return [name, participate({ ...common, ...optionsOf(name) })] as const;
+  });
+  return { run, clients: Object.fromEntries(clients) };
+}
+
+/** kill -9, and up again. */
+async function crash(): Promise<void> {
+  await coordinator.kill();
+  await coordinator.start();
+}
+
+async function expectAsIfNothingHappened(
+  { id }: CreatedRun,
+  clients: Record<string, Participant>,
+): Promise<void> {
+  const summaries = await Promise.all(Object.values(clients).map(({ ended }) => ended));
+  expect(summaries.map(({ status }) => status)).toEqual(NAMES.map(() => 'completed'));
+  expect(await checkpointsOf(look, id)).toEqual(undisturbed);
+
+  const rounds = await look.query<object>(
+    'SELECT number, attempt, phase FROM rounds WHERE run_id = $1 ORDER BY number, attempt',
+    id,
+  );
+  expect(rounds).toEqual(
+    [1, 2, 3].map((number) => ({ number, attempt: 1, phase: 'closed' })),
+  );
+  const weights = await look.query<{ round: number; client_id: string; weight: number }>(
+    'SELECT round, client_id, weight FROM round_weights WHERE run_id = $1 ORDER BY round, client_id',
+    id,
+  );
+  expect(weights).toEqual(
+    [1, 2, 3].flatMap((round) =>
+      NAMES.map((name) => ({ round, client_id: name, weight: EXAMPLES[name] / 100 })),
+    ),
+  );
+  const commits = await look.query<{ round: number }>(
+    `SELECT (body->>'round')::int AS round FROM ledger_events
+     WHERE run_id = $1 AND type = 'round-committed' ORDER BY seq`,
+    id,
+  );
+  expect(commits.map(({ round }) => round)).toEqual([1, 2, 3]);
+}
+
+/** Every client trained in every round exactly once. */
+function expectTrainedOnce(clients: Record<string, Participant>): void {
+  for (const { name, began, log } of Object.values(clients)) {
+    expect(began, name).toEqual([1, 2, 3]);
+    const receipts = log.of('receipt').map(({ receipt }) => receipt);
+    expect(receipts.map(({ status }) => status), name).toEqual(['accepted', 'accepted', 'accepted']);
+  }
+}
+
+describe('a coordinator that is killed', () => {
+  it('in the middle of training keeps the receipts that it gave, and takes the others after', async () => {
+    const held = new Gate();
+    const { run, clients } = await joinAll((name) => ({
+      hold: (round) => (name === 'cyd' && round === 2 ? held.pass() : undefined),
+    }));
+    await Promise.all([clients.ada.receipt(2), clients.bob.receipt(2), clients.cyd.training(2)]);
+    await coordinator.kill();
+    // Its training ends while nobody is there to take the result.
+    held.open();
+    await coordinator.start();
+    await expectAsIfNothingHappened(run, clients);
+    expectTrainedOnce(clients);
+  });
+
+  it('at the moment of a receipt still knows of it', async () => {
+    let killed: Promise<void> | undefined;
+    const { run, clients } = await joinAll(() => ({
+      onEvent: (event) => {
+        if (event.type === 'receipt' && event.work.round === 2) killed ??= coordinator.kill();
+      },
+    }));
+    await Promise.race(Object.values(clients).map((client) => client.receipt(2)));
+    await killed;
+    await coordinator.start();
+    await expectAsIfNothingHappened(run, clients);
+    expectTrainedOnce(clients);
+  });
+
+  it('in the middle of a commit commits once', async () => {
+    const held = new Gate();
+    const { run, clients } = await joinAll((name) => ({
+      hold: (round) => (name === 'cyd' && round === 2 ? held.pass() : undefined),
+    }));
+    await clients.cyd.training(2);
+    const blocker = await openDatabase(database.url);
+    try {
+      await blocker.query('BEGIN');
+      // Readers pass; whoever inserts a checkpoint waits here, in the middle of its transaction.
+      await blocker.query('LOCK TABLE checkpoints IN SHARE ROW EXCLUSIVE MODE');
+      held.open();
+      await waitingBackends(1);
+      await coordinator.kill();
+      await coordinator.start();
+      // The killed one's transaction is still there, and the new one does the same duty.
+      await waitingBackends(2);
+    } finally {
+      await blocker.query('ROLLBACK');
+      await blocker.close();
+    }
+    await expectAsIfNothingHappened(run, clients);
+    expectTrainedOnce(clients);
+  });
+
+  it('again and again, before, between and after receipts, still completes', async () => {
+    const gates = [new Gate(), new Gate(), new Gate()];
+    const judging = new Gate();
+    const judged = new Gate();
+    const evaluateLate: EvaluateFunction = async (request) => {
+      if (request.round === 3) {
+        judging.open();
+        await judged.pass();
+      }
+      return plainEvaluator('bob', 5)(request);
+    };
+    const { run, clients } = await joinAll((name) => ({
+      hold: (round) =>
+        (name === 'cyd' && round < 3) || round === 1 ? gates[round - 1].pass() : undefined,
+      ...(name === 'bob' && { evaluate: evaluateLate }),
+    }));
+    await Promise.all(NAMES.map((name) => clients[name].training(1)));
+    await crash();
+    gates[0].open();
+    await Promise.all([clients.ada.receipt(2), clients.cyd.training(2)]);
+    await crash();
+    await crash();
+    gates[1].open();
+    await judging.pass();
+    await crash();
+    judged.open();
+    await expectAsIfNothingHappened(run, clients);
+    expectTrainedOnce(clients);
+    const { history } = await coordinator.api.run(run.id);
+    expect(history.map(({ evaluation }) => evaluation?.numExamples)).toEqual([5, 5, 5]);
+  });
+
+  async function waitingBackends(count: number): Promise<void> {
+    await eventually(`${count} transactions wait for a lock`, async () => {
+      const rows = await look.query(
+        `SELECT pid FROM pg_stat_activity
+         WHERE datname = current_database() AND wait_event_type = 'Lock'`,
+      );
+      return rows.length >= count ? true : null;
+    });
+  }
+});
