@@ -3,7 +3,6 @@
  * contract suite runs on both); nothing outlives the process. What goes in and what comes out is
  * copied, so that nobody can change stored state from outside.
  */
-import { TributaryError } from '../../protocol/errors.js';
 import type { Receipt } from '../../protocol/update.js';
 import type {
   AssignmentRecord,
@@ -19,7 +18,6 @@ import type { Round, TallyRow } from '../core/round.js';
 import { appendEvents } from './ledger-chain.js';
 import { commit } from './memory-store/commit.js';
 import {
-  conflict,
   findRound,
   newRound,
   openAssignment,
@@ -31,14 +29,8 @@ import {
   withEvents,
 } from './memory-store/state.js';
 import { sortedAssignments, sortedClients, sortedRuns, sortedTally } from './order.js';
-import {
-  judge,
-  receiptOf,
-  storableUpdate,
-  unknownAssignment,
-  usedAssignment,
-  verdictOf,
-} from './receipts.js';
+import { judge, receiptOf, storableUpdate, verdictOf } from './receipts.js';
+import { conflict, nameTaken, noSuchRun, unknownAssignment, usedAssignment } from './refusals.js';
 import { storableJson, unchangedJson } from './storable.js';
 
 export function createMemoryStore(): Store {
@@ -122,10 +114,8 @@ function createRun(
 
 function enrol(state: State, client: Client, tokenHash: string, event: NewEvent): void {
   const run = state.runs.get(client.runId);
-  if (!run) throw new TributaryError('run_not_found', `no run ${client.runId}`);
-  if (run.clients.has(client.id)) {
-    throw new TributaryError('name_taken', `the run has a client ${client.id} already`);
-  }
+  if (!run) throw noSuchRun(client.runId);
+  if (run.clients.has(client.id)) throw nameTaken(client.id);
   if (state.clientsByToken.has(tokenHash)) throw conflict('the token is in use');
   run.events = withEvents(run, [event]);
   run.clients.set(client.id, client);

@@ -73,11 +73,3 @@ export function receiptOf(
     ...(error && { error }),
   };
 }
-
-export function unknownAssignment(id: string): TributaryError {
-  return new TributaryError('assignment_unknown', `no assignment ${id} that takes an update`);
-}
-
-export function usedAssignment(id: string): TributaryError {
-  return new TributaryError('assignment_used', `assignment ${id} already took another update`);
-}

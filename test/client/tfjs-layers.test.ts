@@ -70,7 +70,7 @@ describe('layers beyond dense ones', () => {
         layers.dense({ units: 2, activation: 'softmax' }),
       ],
     });
-    const config = { batchSize: 16, epochs: 25, learningRate: 0.3, momentum: 0.9 };
+    const config = { batchSize: 16, epochs: 15, learningRate: 0.3, momentum: 0.9 };
     const { before, after } = await losses(model, { features, labels, size }, [6], config);
     expect(before).toBeGreaterThan(0.5);
     expect(after).toBeLessThan(0.2);

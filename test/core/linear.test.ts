@@ -215,10 +215,7 @@ describe('a linear rule', () => {
   });
 
   it('weighs an update at admission as it will in the round', () => {
-    const { delta: _, ...facts } = {
-      ...reader({ clientId: 'a', numExamples: 7, delta: [0] }),
-      delta: 0,
-    };
+    const facts = reader({ clientId: 'a', numExamples: 7, delta: [0] });
     const state = { tensors: {}, values: {} };
     expect(findRule('fedavg').weightOf?.(facts, {}, state)).toBe(7);
     expect(findRule('uniform').weightOf?.(facts, {}, state)).toBe(1);

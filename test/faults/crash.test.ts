@@ -193,12 +193,18 @@ describe('a coordinator that is killed', () => {
         (name === 'cyd' && round < 3) || round === 1 ? gates[round - 1].pass() : undefined,
       ...(name === 'bob' && { evaluate: evaluateLate }),
     }));
+    // Who is not there when a round commits is not asked to evaluate it.
+    const allBack = (times: number): Promise<unknown> =>
+      Promise.all(NAMES.map((name) => clients[name].log.nth('connected', times)));
     await Promise.all(NAMES.map((name) => clients[name].training(1)));
     await crash();
+    await allBack(2);
     gates[0].open();
     await Promise.all([clients.ada.receipt(2), clients.cyd.training(2)]);
     await crash();
+    await allBack(3);
     await crash();
+    await allBack(4);
     gates[1].open();
     await judging.pass();
     await crash();

@@ -1,9 +1,9 @@
 /** The compare-and-swap by which rounds move on. */
 import type { AssignmentRecord, RoundChanges } from '../../core/ports.js';
 import type { Round } from '../../core/round.js';
+import { conflict, weightWithoutUpdate } from '../refusals.js';
 import { storableJson, storableNumber } from '../storable.js';
 import {
-  conflict,
   findRound,
   newRound,
   put,
@@ -87,7 +87,7 @@ function resultsOf(changes: RoundChanges): Partial<Results> {
 function withWeight(entry: RoundEntry, id: string, weight: number): AssignmentRecord {
   const assignment = entry.assignments.get(id);
   if (assignment?.state !== 'accepted' || !assignment.update) {
-    throw conflict('a weight for no accepted update of the round');
+    throw weightWithoutUpdate();
   }
   return {
     ...assignment,

@@ -1,5 +1,4 @@
 /** What the store in memory holds, and how its parts are found. */
-import { TributaryError } from '../../../protocol/errors.js';
 import type {
   AssignmentRecord,
   Checkpoint,
@@ -75,8 +74,4 @@ export function withEvents(run: RunEntry, events: readonly NewEvent[]): LedgerEv
 
 export function textOrNull(text: string | null): string | null {
   return text === null ? null : storableText(text);
-}
-
-export function conflict(message: string): TributaryError {
-  return new TributaryError('conflict', message);
 }

@@ -1,11 +1,11 @@
 /** Assignments and what becomes of them: receipts, reports, weights. */
-import { TributaryError } from '../../../protocol/errors.js';
 import type { EvaluationReport } from '../../../protocol/update.js';
 import type { AssignmentRecord, RoundChanges, RoundStore } from '../../core/ports.js';
 import type { Round } from '../../core/round.js';
 import { Prisma } from '../generated/prisma/client.js';
 import { sortedAssignments } from '../order.js';
 import { storableUpdate } from '../receipts.js';
+import { weightWithoutUpdate } from '../refusals.js';
 import { storableJson, storableNumber, storableText } from '../storable.js';
 import type { Database, Tx } from './database.js';
 import { record } from './record.js';
@@ -122,7 +122,5 @@ export async function setWeights(
     JOIN assignments a ON a.id = t.id
     WHERE u.assignment_id = a.id AND u.status = 'accepted'
       AND a.run_id = ${runId} AND a.round = ${number} AND a.attempt = ${attempt}`;
-  if (count !== ids.length) {
-    throw new TributaryError('conflict', 'a weight for no accepted update of the round');
-  }
+  if (count !== ids.length) throw weightWithoutUpdate();
 }

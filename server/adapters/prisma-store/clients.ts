@@ -1,7 +1,7 @@
 /** Enrolled clients. */
-import { TributaryError } from '../../../protocol/errors.js';
 import type { ClientStore } from '../../core/ports.js';
 import { sortedClients } from '../order.js';
+import { nameTaken } from '../refusals.js';
 import { storableText } from '../storable.js';
 import type { Database } from './database.js';
 import { append } from './ledger.js';
@@ -12,12 +12,12 @@ export function clientStore(db: Database): ClientStore {
     enrol: ({ runId, id, role }, tokenHash, event) =>
       db.transaction('enrol a client', async (tx) => {
         await append(tx, runId, [event]);
-        // The ledger's lock on the run is held: nobody can take the name in between.
-        const taken = await tx.client.findUnique({ where: { runId_id: { runId, id } } });
-        if (taken) throw new TributaryError('name_taken', `the run has a client ${id} already`);
-        await tx.client.create({
-          data: { runId, id, role, tokenHash, enrolledAt: toDate(event.at) },
-        });
+        const enrolledAt = toDate(event.at);
+        const count = await tx.$executeRaw`
+          INSERT INTO clients (run_id, id, role, token_hash, enrolled_at)
+          VALUES (${runId}, ${id}, ${role}::role, ${tokenHash}, ${enrolledAt}::timestamptz)
+          ON CONFLICT (run_id, id) DO NOTHING`;
+        if (count === 0) throw nameTaken(id);
       }),
 
     clientByToken: (tokenHash) =>

@@ -1,7 +1,7 @@
 /** The ledger in Postgres. */
-import { TributaryError } from '../../../protocol/errors.js';
 import type { NewEvent } from '../../core/ports.js';
 import { appendEvents } from '../ledger-chain.js';
+import { noSuchRun } from '../refusals.js';
 import type { Tx } from './database.js';
 import { toDate, toJson } from './rows.js';
 
@@ -14,7 +14,7 @@ import { toDate, toJson } from './rows.js';
 export async function append(tx: Tx, runId: string, events: readonly NewEvent[]): Promise<void> {
   if (events.length === 0) return;
   const found = await tx.$executeRaw`SELECT 1 FROM runs WHERE id = ${runId} FOR NO KEY UPDATE`;
-  if (found === 0) throw new TributaryError('run_not_found', `no run ${runId}`);
+  if (found === 0) throw noSuchRun(runId);
   // A statement of its own, after the lock: it must see what the previous holder committed.
   const head = await tx.ledgerEvent.findFirst({
     where: { runId },

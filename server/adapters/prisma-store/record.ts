@@ -2,7 +2,8 @@
 import type { ErrorBody } from '../../../protocol/errors.js';
 import type { Receipt } from '../../../protocol/update.js';
 import type { UpdateRow } from '../../core/ports.js';
-import { judge, receiptOf, unknownAssignment, usedAssignment, verdictOf } from '../receipts.js';
+import { judge, receiptOf, verdictOf } from '../receipts.js';
+import { unknownAssignment, usedAssignment } from '../refusals.js';
 import { findAssignment, lockedPlace } from './assignments.js';
 import type { Tx } from './database.js';
 import { toDate } from './rows.js';
