@@ -46,7 +46,14 @@ export function datasetOf(
 function featureValues({ dtype, data }: Tensor): Float32Array {
   if (data instanceof Float32Array) return data;
   if (dtype !== 'U8') refuse(`"x" is ${dtype}, but must be F32 or U8`);
-  return Float32Array.from(data as Uint8Array, (value) => value / 255);
+  return scaled(data as Uint8Array);
+}
+
+/** 0 to 255 as 0 to 1. A loop: TypedArray.from with a function takes fifty times as long. */
+function scaled(bytes: Uint8Array): Float32Array {
+  const values = new Float32Array(bytes.length);
+  for (let i = 0; i < bytes.length; i++) values[i] = bytes[i] / 255;
+  return values;
 }
 
 const LABEL_DTYPES: ReadonlySet<Dtype> = new Set<Dtype>([

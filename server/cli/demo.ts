@@ -42,7 +42,7 @@ export function addDemoCommand(program: Command): void {
         .choices(['fedlaw', 'fedgp'])
         .default('fedlaw'),
     )
-    .option('--rounds <number>', 'rounds of each run', '12')
+    .option('--rounds <number>', 'rounds of each run', '16')
     .option('--seed <number>', 'seeds data, model and clients', '1')
     .option('--keep', 'go on serving afterwards, until Ctrl-C')
     .option('--json', 'print the result as JSON')

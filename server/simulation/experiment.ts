@@ -112,17 +112,24 @@ async function connectAll(
   const clients = simulatedClients(network);
   const evaluator = await network.engine.enrol(run.id, EVALUATOR, 'evaluator');
   let ended: (state: RunState) => void;
-  const over = new Promise<RunState>((resolve) => (ended = resolve));
+  let failed: (error: unknown) => void;
+  const over = new Promise<RunState>((resolve, reject) => {
+    ended = resolve;
+    failed = reject;
+  });
+  // A result without one of its clients, or without its evaluation, must not pass for one.
+  const onFailure = (error: unknown): void => failed(error);
   await clients.connect({
     client: evaluator.client,
     evaluate: tfjsEvaluator({ data: story.test }),
+    onFailure,
     onRun: (state) => {
       if (state.status !== 'running') ended(state);
     },
   });
   for (const { name, role, data } of story.clients) {
     const { client } = await network.engine.enrol(run.id, name, role);
-    await clients.connect({ client, train: tfjsTrainer({ data }) });
+    await clients.connect({ client, train: tfjsTrainer({ data }), onFailure });
   }
   return { over };
 }

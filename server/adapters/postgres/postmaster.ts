@@ -74,10 +74,11 @@ export async function findRunning(cluster: Cluster): Promise<Postmaster | undefi
   const { dataDirectory } = cluster;
   const look = async (): Promise<Postmaster | 'none' | undefined> => {
     const file = await readPidFile(dataDirectory);
-    if (!file || !isAlive(file.pid)) return 'none';
+    if (!file) return 'none';
     if (!isPostmaster(file.pid, dataDirectory)) {
-      // The number now belongs to another program. Two servers on one directory stay impossible:
-      // PostgreSQL also checks that nobody is attached to the directory's shared memory.
+      // It is gone, and where nobody reaps it it stays a zombie for ever (a container without an
+      // init); or its number now belongs to another program. Two servers on one directory stay
+      // impossible: PostgreSQL also checks that nobody is attached to its shared memory.
       await rm(join(dataDirectory, 'postmaster.pid'), { force: true });
       return 'none';
     }

@@ -24,6 +24,11 @@ import type { AuxiliaryName, NoNeeds } from './vectors.js';
 export type WeighContext<O> = Pick<RuleContext<O>, 'options' | 'state'>;
 export type LinearContext<O> = WeighContext<O> & Pick<RuleContext<O>, 'round' | 'numClients'>;
 
+/** `{}` would take any name, hence the case of its own for a rule that declares none. */
+type AuxiliaryWeights<Aux extends string> = [Aux] extends [never]
+  ? Readonly<Record<string, never>>
+  : Readonly<Partial<Record<Aux, number>>>;
+
 /**
  * The weight of an update, not negative; with it, numbers to be summed over the cohort, and
  * weights for its auxiliary vectors, none greater than `weightMax` in size.
@@ -33,7 +38,7 @@ export type Weighed<Aux extends string = never> =
   | {
       readonly weight: number;
       readonly scalars?: Readonly<Record<string, number>>;
-      readonly aux?: Readonly<Partial<Record<Aux, number>>>;
+      readonly aux?: AuxiliaryWeights<Aux>;
     };
 
 /** Sums over the updates of a round. */
