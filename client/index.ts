@@ -31,7 +31,7 @@ export {
 export type { Backend, TfjsOptions } from './lazy.js';
 export { checkDataset, datasetOf, subset } from './tfjs/dataset.js';
 export type { Dataset } from './tfjs/dataset.js';
-export { decodeParams, encodeParams } from './tfjs/params.js';
+export { decodeParams, encodeParams } from './params.js';
 export { TributaryError } from '../protocol/errors.js';
 export { decodeSafetensors, encodeSafetensors } from '../protocol/safetensors.js';
 export { SDK_VERSION } from './version.js';

@@ -7,7 +7,7 @@ import { decodeSafetensors } from '../protocol/safetensors.js';
 import { readParams } from './checkpoint.js';
 import type { Context } from './context.js';
 import type { ClientOracle, OpenOracle } from './oracle.js';
-import { encodeParams, flatten, sharedTensors, unflatten } from './tfjs/params.js';
+import { encodeParams, flatten, sharedTensors, unflatten } from './params.js';
 import type { Params } from './types.js';
 import { Work } from './work.js';
 

@@ -7,7 +7,7 @@ import type { LayersModel } from '@tensorflow/tfjs-layers';
 import type { TensorSpec } from '../../protocol/model.js';
 import { memberName } from '../../protocol/update.js';
 import { readWeight } from './model.js';
-import type { Params } from './params.js';
+import type { Params } from '../params.js';
 
 /** The family's name in the protocol. */
 export const BATCH_UPDATES = 'batch';

@@ -3,7 +3,7 @@ import { TributaryError } from '../../protocol/errors.js';
 import { elements } from '../../protocol/model.js';
 import type { DataContract } from '../../protocol/model.js';
 import type { Dtype, Tensor } from '../../protocol/safetensors.js';
-import { sameShape } from './params.js';
+import { sameShape } from '../params.js';
 
 export interface Dataset {
   /** `size` examples, row-major, each of as many values as `DataContract.features.shape` has. */

@@ -7,8 +7,8 @@ import type { ModelSpec, TensorSpec } from '../../protocol/model.js';
 import { anyBackend } from './backend.js';
 import './chained-ops.js';
 import { checkConvolutions } from './convolutions.js';
-import { checkParams, sameShape } from './params.js';
-import type { Params, Tensors } from './params.js';
+import { checkParams, sameShape } from '../params.js';
+import type { Params, Tensors } from '../params.js';
 import { asTopology, seedInitializers, stableNames, zeroInitializers } from './topology.js';
 import type { Json } from './topology.js';
 

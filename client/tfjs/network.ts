@@ -7,7 +7,7 @@ import type { Dataset } from './dataset.js';
 import { lossOf, metricsOf } from './loss.js';
 import type { Loss, MetricSum } from './loss.js';
 import { buildFrom, layersBody } from './model.js';
-import { sameShape } from './params.js';
+import { sameShape } from '../params.js';
 import {
   asTopology,
   splitOutputActivation,

@@ -11,7 +11,7 @@ import { consecutive } from './evaluation.js';
 import { setParams, variableOf } from './model.js';
 import { buildNetwork, lossAndGradients } from './network.js';
 import type { Network } from './network.js';
-import { sharedTensors, unflatten } from './params.js';
+import { sharedTensors, unflatten } from '../params.js';
 
 export interface TfjsOracleOptions {
   readonly task: Task;

@@ -6,7 +6,7 @@ import { Option } from 'commander';
 import { encodeDataset, writeDataset } from '../../client/data/load.js';
 import { prepareBackend } from '../../client/tfjs/backend.js';
 import { initialParams } from '../../client/tfjs/model.js';
-import { encodeParams } from '../../client/tfjs/params.js';
+import { encodeParams } from '../../client/params.js';
 import { domainShift, labelSkew } from '../simulation/stories.js';
 import type { Story } from '../simulation/stories.js';
 import { enterableTempDirectory } from '../adapters/postgres/account.js';

@@ -6,11 +6,7 @@ import { loadDataset } from '../../client/data/load.js';
 import type { ClientEvent, JoinSummary } from '../../client/events.js';
 import { fetchTask } from '../../client/fetch-task.js';
 import { join } from '../../client/join.js';
-import type { ClientOracle } from '../../client/oracle.js';
-import { prepareBackend } from '../../client/tfjs/backend.js';
-import type { Dataset } from '../../client/tfjs/dataset.js';
-import { tfjsOracle } from '../../client/tfjs/oracle.js';
-import { tfjsEvaluator, tfjsTrainer } from '../../client/tfjs/trainer.js';
+import { prepareBackend, tfjsClientOracle, tfjsEvaluator, tfjsTrainer } from '../../client/lazy.js';
 import type { Task } from '../../protocol/model.js';
 import { TributaryError } from '../../protocol/errors.js';
 import { bytes, print } from './output.js';
@@ -70,21 +66,16 @@ async function joinCommand(url: string, options: JoinCommandOptions): Promise<vo
     backends: [`${backend.name} ${backend.version}`],
     ...(data ? { train: tfjsTrainer({ data }) } : {}),
     ...(validation
-      ? { evaluate: tfjsEvaluator({ data: validation }), oracle: oracleOn(validation) }
+      ? {
+          evaluate: tfjsEvaluator({ data: validation }),
+          oracle: tfjsClientOracle({ data: validation, batchSize: ORACLE_BATCH }),
+        }
       : {}),
     signal: leaving.signal,
     ...(options.quiet || options.json ? {} : { onEvent: say }),
   });
   if (!options.quiet) print(summary, options.json, summed);
   if (summary.status === 'failed') process.exitCode = 1;
-}
-
-/** The client's half of an oracle on its validation set (`oracle: { "kind": "client" }` in a run). */
-function oracleOn(data: Dataset): ClientOracle {
-  return {
-    batches: Math.ceil(data.size / ORACLE_BATCH),
-    open: (task: Task, buffers) => tfjsOracle({ task, data, batchSize: ORACLE_BATCH, buffers }),
-  };
 }
 
 function checked(

@@ -14,7 +14,7 @@ import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { z } from 'zod';
 import { initialParams, specFromTopology } from '../../client/tfjs/model.js';
-import { encodeParams } from '../../client/tfjs/params.js';
+import { encodeParams } from '../../client/params.js';
 import { TributaryError, parse } from '../../protocol/errors.js';
 import { modelSpec } from '../../protocol/model.js';
 import type { ModelSpec } from '../../protocol/model.js';

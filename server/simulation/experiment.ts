@@ -4,7 +4,7 @@
  */
 import { encodeDataset } from '../../client/data/load.js';
 import { initialParams } from '../../client/tfjs/model.js';
-import { encodeParams } from '../../client/tfjs/params.js';
+import { encodeParams } from '../../client/params.js';
 import { tfjsEvaluator, tfjsTrainer } from '../../client/tfjs/trainer.js';
 import { TributaryError } from '../../protocol/errors.js';
 import type { RunState } from '../../protocol/messages.js';

@@ -11,7 +11,7 @@ import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vit
 import { encodeDataset, writeDataset } from '../../client/data/load.js';
 import { join } from '../../client/join.js';
 import { initialParams } from '../../client/tfjs/model.js';
-import { encodeParams } from '../../client/tfjs/params.js';
+import { encodeParams } from '../../client/params.js';
 import type { Dataset } from '../../client/tfjs/dataset.js';
 import { subset } from '../../client/tfjs/dataset.js';
 import { tfjsTrainer } from '../../client/tfjs/trainer.js';

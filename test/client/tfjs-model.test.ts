@@ -11,7 +11,7 @@ import {
   setParams,
   specFromTopology,
 } from '../../client/tfjs/model.js';
-import { decodeParams, encodeParams, flatten, unflatten } from '../../client/tfjs/params.js';
+import { decodeParams, encodeParams, flatten, unflatten } from '../../client/params.js';
 import { modelSpec } from '../../protocol/model.js';
 import type { ModelSpec, TensorSpec } from '../../protocol/model.js';
 import { encodeSafetensors } from '../../protocol/safetensors.js';

@@ -5,7 +5,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { prepareBackend } from '../../client/tfjs/backend.js';
 import { initialParams } from '../../client/tfjs/model.js';
 import { tfjsOracle } from '../../client/tfjs/oracle.js';
-import { flatten, sharedTensors } from '../../client/tfjs/params.js';
+import { flatten, sharedTensors } from '../../client/params.js';
 import { tfjsTrainer } from '../../client/tfjs/trainer.js';
 import type { Params } from '../../client/types.js';
 import type { Task } from '../../protocol/model.js';

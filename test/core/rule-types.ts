@@ -7,6 +7,8 @@ import { combinationRule } from '../../server/core/rules/families/combination.js
 import { linearRule } from '../../server/core/rules/families/linear.js';
 
 const base = { name: 'typed', paper: 'none', options: z.strictObject({ q: z.number() }) };
+/** For what stands there only to be type-checked. */
+const use = (value: unknown): unknown => value;
 const nothing = { model: 1, updates: [] };
 
 export const undeclared = combinationRule({
@@ -15,15 +17,15 @@ export const undeclared = combinationRule({
   combine(x, { options }) {
     const q: number = options.q;
     // @ts-expect-error -- no oracle was declared
-    void x.oracle;
+    use(x.oracle);
     // @ts-expect-error -- no target was declared
-    void x.target;
+    use(x.target);
     // @ts-expect-error -- no vectors were declared
-    void x.auxiliary;
+    use(x.auxiliary);
     // @ts-expect-error -- "batch.0" was not declared
     void x.gram('model', [{ update: 0, vector: 'batch.0' }]);
     // @ts-expect-error -- an option that is not there
-    void options.p;
+    use(options.p);
     return { model: q, updates: [] };
   },
 });
@@ -34,7 +36,7 @@ export const withOracle = combinationRule({
   async combine(x) {
     const { loss } = await x.oracle.lossAndGrad(await x.at(nothing), 0);
     // @ts-expect-error -- only the oracle was declared
-    void x.target;
+    use(x.target);
     return { ...nothing, model: loss };
   },
 });
@@ -52,7 +54,7 @@ export const withTarget = combinationRule({
     // @ts-expect-error -- "control" was not declared
     gram.dot({ update: 0, vector: 'control' }, { update: 0 });
     // @ts-expect-error -- no oracle was declared
-    void x.oracle;
+    use(x.oracle);
     return nothing;
   },
 });
@@ -63,12 +65,12 @@ export const linear = linearRule({
   weightMax: ({ q }) => q,
   weigh: ({ numExamples }, ctx) => {
     // @ts-expect-error -- a weight may not depend on who else is in the round
-    void ctx.round;
+    use(ctx.round);
     return { weight: numExamples * ctx.options.q, aux: { control: 1 } };
   },
   advance: (state, _, aux) => {
     // @ts-expect-error -- "other" was not declared
-    void aux.other;
+    use(aux.other);
     return { ...state, tensors: aux.control ? { c: aux.control } : state.tensors };
   },
 });

@@ -5,7 +5,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { encodeDataset } from '../../client/data/load.js';
 import { initialParams as initialTfjsParams } from '../../client/tfjs/model.js';
-import { encodeParams } from '../../client/tfjs/params.js';
+import { encodeParams } from '../../client/params.js';
 import { tfjsTrainer } from '../../client/tfjs/trainer.js';
 import type { RunSpecInput } from '../../protocol/run.js';
 import { randomStream, shuffled } from '../../server/core/random.js';

@@ -176,9 +176,9 @@ describe('a client that connects again', () => {
   it('leaves when its last connection ends', async () => {
     const { runId, token } = await enrolled({ graceMs: 1, retries: 0 });
     const first = await Peer.join(url, token);
+    await first.assignment();
     const second = await Peer.join(url, token);
     await first.disconnected();
-    await second.assignment().catch(() => undefined);
     second.leave();
     let detail: RunDetail;
     do detail = await detailOf(runId);
@@ -233,7 +233,7 @@ describe('messages', () => {
     expect(b.received('run').filter(({ status }) => status !== 'running')).toEqual([]);
   });
 
-  it.each([
+  const wrong: [string, string, unknown[]][] = [
     ['no event of ours', 'train', [{}]],
     ['the name of an inherited property', 'constructor', [{}]],
     ['the event that Node throws for', 'error', [{}]],
@@ -246,12 +246,13 @@ describe('messages', () => {
     [
       'a polluted prototype',
       'decline',
-      [JSON.parse('{"__proto__":{"ok":1},"assignmentId":"a","reason":""}')],
+      [JSON.parse('{"__proto__":{"ok":1},"assignmentId":"a","reason":""}') as unknown],
     ],
     ['an unknown field', 'progress', [{ assignmentId: 'a', fraction: 0, role: 'target' }]],
     ['a share over 1', 'progress', [{ assignmentId: 'a', fraction: 2 }]],
     ['a reason without end', 'decline', [{ assignmentId: 'a', reason: 'x'.repeat(10_000) }]],
-  ])('with %s are bad requests', async (_what, event, args) => {
+  ];
+  it.each(wrong)('with %s are bad requests', async (_what, event, args) => {
     const { token } = await enrolled();
     const peer = await Peer.join(url, token);
     const answer = await peer.send(event, ...args);
@@ -321,30 +322,22 @@ describe('messages', () => {
 });
 
 describe('packets that no client library sends', () => {
-  /** One WebSocket that speaks to Socket.IO in raw packets, and what it received. */
-  async function raw(
-    token: string,
-    packets: readonly (string | Uint8Array<ArrayBuffer>)[],
-  ): Promise<number> {
-    const address = `${url.replace('http', 'ws')}/socket.io/?EIO=4&transport=websocket`;
-    const socket = new WebSocket(address);
-    socket.binaryType = 'arraybuffer';
-    const closed = new Promise<number>((resolve) => {
-      socket.onclose = ({ code }) => resolve(code);
-    });
-    socket.onmessage = ({ data }) => {
-      if (typeof data !== 'string') return;
-      if (data.startsWith('0')) socket.send(`40${JSON.stringify({ token })}`);
-      if (data.startsWith('40')) {
-        for (const packet of packets) socket.send(packet);
-        socket.send('41'); // leaves, if it has not been thrown out
-        socket.send('1');
-      }
+  /** Sends packets of Engine.IO as they are, after a proper handshake. */
+  async function sendRaw(token: string, packets: readonly string[]): Promise<void> {
+    const address = `${url}/socket.io/?EIO=4&transport=polling`;
+    const opened = await (await fetch(address)).text();
+    const { sid } = JSON.parse(opened.slice(1)) as { sid: string };
+    const session = `${address}&sid=${sid}`;
+    const post = async (body: string): Promise<void> => {
+      await (await fetch(session, { method: 'POST', body })).text();
     };
-    return closed;
+    await post(`40${JSON.stringify({ token })}`);
+    expect(await (await fetch(session)).text()).toMatch(/^40/);
+    for (const packet of packets) await post(packet);
+    await post('1'); // leaves, if it has not been thrown out
   }
 
-  it.each([
+  const broken: [string, string[]][] = [
     ['nothing', ['']],
     ['an unknown packet', ['9']],
     ['an event without JSON', ['42']],
@@ -355,20 +348,31 @@ describe('packets that no client library sends', () => {
     ['a reserved event', ['42["disconnect"]']],
     ['an acknowledgement that was not asked for', ['4399[1]']],
     ['attachments that never come', ['45100000-["hello",{"_placeholder":true,"num":0}]']],
-    [
-      'a placeholder out of range',
-      ['451-["hello",{"_placeholder":true,"num":-1}]', Uint8Array.of(1)],
-    ],
-    ['bytes out of the blue', [Uint8Array.of(1, 2, 3)]],
+    ['a placeholder out of range', ['451-["hello",{"_placeholder":true,"num":-1}]', 'bAQ==']],
+    ['bytes out of the blue', ['bAQID']],
     ['another namespace', ['40/admin,{"token":"x"}', '42/admin,["hello",{}]']],
     ['depth', [`42["hello",${'['.repeat(30_000)}${']'.repeat(30_000)}]`]],
     ['more than a message may hold', [`42["hello","${'x'.repeat(70_000)}"]`]],
-  ])('%s ends at most the connection that sent it', async (_what, packets) => {
-    const { token } = await enrolled();
+    ['many packets in one', [Array<string>(5_000).fill('42["hello"]').join('\u001e')]],
+  ];
+  it.each(broken)('%s ends at most the connection that sent it', async (_what, packets) => {
+    const { runId, token } = await enrolled();
+    const other = await enrol(coordinator, runId, 'bert');
     const bystander = await Peer.join(url, token);
     const { id } = await bystander.assignment();
-    await raw(token, packets);
+    await sendRaw(other.token, packets);
     const answer = await bystander.send('progress', { assignmentId: id, fraction: 0.5 });
     expect(answer).toEqual({ ok: true, value: null });
+  });
+
+  it.each([
+    ['?EIO=3&transport=polling'],
+    ['?EIO=4&transport=carrier-pigeon'],
+    ['?EIO=4&transport=polling&sid=none'],
+    [''],
+  ])('a handshake of another kind is refused: %s', async (query) => {
+    const response = await fetch(`${url}/socket.io/${query}`);
+    expect(response.status).toBe(400);
+    await response.text();
   });
 });

@@ -1,11 +1,11 @@
 /** The values of a model: checks, files, and the flat vector that oracles take. */
-import { TributaryError } from '../../protocol/errors.js';
-import { elements } from '../../protocol/model.js';
-import type { TensorSpec } from '../../protocol/model.js';
-import { decodeSafetensors, encodeSafetensors } from '../../protocol/safetensors.js';
-import type { Params } from '../types.js';
+import { TributaryError } from '../protocol/errors.js';
+import { elements } from '../protocol/model.js';
+import type { TensorSpec } from '../protocol/model.js';
+import { decodeSafetensors, encodeSafetensors } from '../protocol/safetensors.js';
+import type { Params } from './types.js';
 
-export type { Params } from '../types.js';
+export type { Params } from './types.js';
 
 /** A model specification, or what of it counts here. */
 export interface Tensors {
