@@ -11,7 +11,10 @@ export function byClientId(
   return a.clientId < b.clientId ? -1 : a.clientId > b.clientId ? 1 : 0;
 }
 
-/** Draws the cohort; candidates with a required role are always in it. In client-id order. */
+/**
+ * Draws the cohort, in client-id order. Candidates with a required role are always in it; where there
+ * are more of them than places, one of each such role is, and the rest are drawn.
+ */
 export function chooseCohort(
   round: Pick<Round, 'number' | 'attempt'>,
   spec: Pick<RunSpec, 'seed' | 'cohort' | 'quorum' | 'caps'>,
@@ -23,11 +26,18 @@ export function chooseCohort(
   );
   const sorted = [...candidates].sort(byClientId);
   if (sorted.length <= size) return sorted;
-  const isRequired = (c: Candidate): boolean => spec.quorum.required.includes(c.role);
-  const random = randomStream(spec.seed, 'cohort', round.number, round.attempt);
-  const drawn = shuffled(
-    sorted.filter((c) => !isRequired(c)),
-    random,
+  const roles = spec.quorum.required;
+  const drawn = (purpose: string, from: readonly Candidate[]): Candidate[] =>
+    shuffled(from, randomStream(spec.seed, purpose, round.number, round.attempt));
+  const required = drawn(
+    'required cohort',
+    sorted.filter((c) => roles.includes(c.role)),
   );
-  return [...sorted.filter(isRequired), ...drawn].slice(0, size).sort(byClientId);
+  const others = drawn(
+    'cohort',
+    sorted.filter((c) => !roles.includes(c.role)),
+  );
+  const oneOfEach = roles.flatMap((role) => required.find((c) => c.role === role) ?? []);
+  const inTurn = new Set([...oneOfEach, ...required, ...others]);
+  return [...inTurn].slice(0, size).sort(byClientId);
 }

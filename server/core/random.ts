@@ -8,7 +8,7 @@ import { bytesToHex, utf8ToBytes } from '@noble/hashes/utils.js';
 export interface RandomStream {
   /** A whole number in [0, 2^32). */
   uint32(): number;
-  /** A whole number in [0, bound), without modulo bias. */
+  /** A whole number in [0, bound), without modulo bias. @throws RangeError unless 1 <= bound <= 2^32 */
   below(bound: number): number;
   /** A number in [0, 1) with 53 random bits. */
   uniform(): number;
@@ -42,6 +42,8 @@ export function randomStream(...labels: readonly (string | number)[]): RandomStr
     return result;
   };
   const below = (bound: number): number => {
+    // No draw would ever be under the limit: the coordinator would stand still.
+    if (!(bound >= 1 && bound <= 0x100000000)) throw new RangeError(`a draw below ${bound}`);
     const limit = 0x100000000 - (0x100000000 % bound);
     for (;;) {
       const draw = uint32();

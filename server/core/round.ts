@@ -67,6 +67,30 @@ const allowed: Readonly<Record<RoundEvent['type'], readonly RoundPhase[]>> = {
   abandon: ['waiting', 'training', 'aggregating'],
 };
 
+/**
+ * Whether an assignment may still bring something. One that was never answered stays `invited` when
+ * its round moves on: without the phase, the round would wait for it, or drop it again for ever.
+ */
+export function isOpen(
+  { kind, state }: { readonly kind: AssignmentKind; readonly state: AssignmentState },
+  { phase }: Pick<Round, 'phase'>,
+): boolean {
+  return state === 'invited' && phase === (kind === 'train' ? 'training' : 'evaluating');
+}
+
+/** Whether the updates of a round may still count; afterwards they were folded, or never will be. */
+export function needsUpdates({ phase }: Pick<Round, 'phase'>): boolean {
+  return phase === 'waiting' || phase === 'training' || phase === 'aggregating';
+}
+
+/** Whether a version is one that the run's clients evaluate. */
+export function isEvaluated(
+  { evaluateEvery, rounds }: Pick<RunSpec, 'evaluateEvery' | 'rounds'>,
+  version: number,
+): boolean {
+  return evaluateEvery > 0 && (version % evaluateEvery === 0 || version === rounds);
+}
+
 export function openRound(
   runId: string,
   number: number,
@@ -144,6 +168,8 @@ export interface View {
   /** Present clients that train, in client-id order. */
   readonly candidates: readonly Candidate[];
   readonly absences: readonly Absence[];
+  /** After a restart: until when clients may still be on their way back; null where all are here. */
+  readonly returningUntil: number | null;
 }
 
 export type Duty =
@@ -164,7 +190,7 @@ export function duties(round: Round, view: View): readonly Duty[] {
     case 'training':
       return whileTraining(round, view);
     case 'aggregating':
-      return [{ do: 'aggregate' }];
+      return [whileAggregating(view)];
     case 'evaluating':
       return whileEvaluating(round, view);
     case 'closed':
@@ -202,6 +228,12 @@ function whileTraining(round: Round, view: View): readonly Duty[] {
     ];
   if (quorum.missing !== null) return [{ do: 'abandon', reason: quorum.missing }];
   return [{ do: 'close-collection' }];
+}
+
+/** Who evaluates is invited with the commit: a coordinator just restarted would find nobody. */
+function whileAggregating({ now, returningUntil }: View): Duty {
+  if (returningUntil === null || now >= returningUntil) return { do: 'aggregate' };
+  return { do: 'wait', until: returningUntil, why: 'waiting for clients to come back' };
 }
 
 function whileEvaluating(round: Round, view: View): readonly Duty[] {

@@ -14,6 +14,7 @@ import {
 import type { Layout } from '../core/layout.js';
 import { layoutOf, tiles } from '../core/layout.js';
 import type { AssignmentRecord, Blob, Run, StagedBlob, UpdateRow } from '../core/ports.js';
+import { needsUpdates } from '../core/round.js';
 import type { UpdateFacts } from '../core/rules/rule.js';
 import type { EngineTools } from './engine.js';
 import type { RunRule } from './run-rule.js';
@@ -51,24 +52,38 @@ export async function submit(
     ...judgement,
   });
   let counts = false;
-  let discarded = false;
+  let settled = false;
   try {
     // An assignment that has its receipt already gets the same one, whatever the bytes look like now.
     const judgement = record.update ? unread(null) : await judge(run, record, staged, tools);
     counts = record.state === 'invited' && judgement.error === null;
-    if (counts) await staged.commit();
-    else {
-      discarded = true;
-      await staged.discard();
-    }
+    await (counts ? staged.commit() : staged.discard());
+    settled = true;
     const receipt = await store.record(record.id, row(judgement));
-    if (counts && receipt.status !== 'accepted') await blobs.delete(sha256);
+    if (counts && !(await isNeeded(receipt, run, record, store))) await blobs.delete(sha256);
     return receipt;
   } catch (error) {
-    if (counts && isUsed(error)) await blobs.delete(sha256);
-    else if (!counts && !discarded) await staged.discard();
+    // What could not be committed would fill the spool, one copy each time that the client tries.
+    if (!settled) await staged.discard().catch(() => undefined);
+    else if (counts && isUsed(error)) await blobs.delete(sha256);
     throw error;
   }
+}
+
+/**
+ * Whether the committed bytes have a use. Of two uploads of the same bytes, the slower one may commit
+ * them once more when the round was folded and had deleted them: nobody would delete them again.
+ */
+async function isNeeded(
+  { status, duplicate }: Receipt,
+  { id: runId, spec }: Run,
+  { round, attempt }: AssignmentRecord,
+  store: EngineTools['store'],
+): Promise<boolean> {
+  if (status !== 'accepted') return false;
+  if (!duplicate || spec.keepUpdates) return true;
+  const current = await store.currentRound(runId);
+  return current?.number === round && current.attempt === attempt && needsUpdates(current);
 }
 
 function isUsed(error: unknown): boolean {
@@ -146,7 +161,7 @@ async function scan(
   layout: Layout,
   vector: string,
 ): Promise<VectorScan> {
-  const result = new VectorScan(vector);
+  const result = new VectorScan(vector, layout);
   for (const { start, length } of tiles(layout.size)) {
     result.add(await readTile(blob, header, layout, vector, start, length));
   }

@@ -225,7 +225,7 @@ describe('FedDA and FedGP', () => {
       expect(needsOf(rule, parseOptions(rule, {}))).toEqual({ target: true });
       expect(needsOf(rule, parseOptions(rule, { beta: 'auto' }))).toEqual({
         target: true,
-        vectors: [{ name: 'batch', roles: ['target'], many: true }],
+        vectors: [{ name: 'batch', roles: ['target'], many: true, fewest: 2 }],
       });
     }
   });
@@ -239,7 +239,7 @@ describe('FedDA and FedGP', () => {
   });
 
   it('take the batches by number, not by name', async () => {
-    const many = Array.from({ length: 12 }, (_, j) => [j / 8, 1 - j / 16, (j % 5) / 4]);
+    const many = Array.from({ length: 12 }, (_, j) => [j / 7, 1 - j / 13, (j % 5) / 3]);
     const inOrder = reader(target([1, 1, 1], { aux: batches(many) }));
     const byName = { ...inOrder, vectors: [...inOrder.vectors].sort() };
     const rule = findRule('fedda');

@@ -131,6 +131,20 @@ describe('a combination rule', () => {
     );
   });
 
+  it('lists a family by the numbers of its members, and nothing that was not declared', async () => {
+    const names = ['other', 'batch.10', 'batch.2', 'batch.02', 'batch', 'batch.0', 'batch.1'];
+    const aux = Object.fromEntries(names.map((name) => [name, [1]]));
+    await aggregate(
+      rule((x) => {
+        expect(x.auxiliary(0)).toEqual(['batch.0', 'batch.1', 'batch.2', 'batch.10']);
+        return { model: 1, updates: [0] };
+      }),
+      [{ clientId: 'a', delta: [1], aux }],
+      context([0], {}),
+    );
+    expect.assertions(1);
+  });
+
   it('asks <v, w>, <v, D_i>, and the model at other coefficients', async () => {
     const updates = cohort(2, 4);
     const w = [1, 2, -3, 0.5];

@@ -185,6 +185,35 @@ describe('FedLAW', () => {
     expect(start.diagnostics.gamma).toBe(0.8);
   });
 
+  it.each(['exp', 'quad'])(
+    'leaves gammaMax as soon as the proxy set asks for less: %s',
+    async (kind) => {
+      // The first nine batches pull gamma up, far over the cap if it were not held; the tenth down.
+      const oracle = {
+        batches: 10,
+        lossAndGrad: (params: Float32Array, batch: number) => {
+          const grad = params.map((x) => (batch < 9 ? -x : x));
+          return Promise.resolve({ loss: 1, grad });
+        },
+      };
+      const options = {
+        parametrisation: kind,
+        serverOptimizer: 'sgd',
+        learningRate: 0.01,
+        epochs: 1,
+      };
+      const updates = [{ clientId: 'a', delta: [0, 0] }];
+      const after = await aggregateWith(fedlaw, { ...options, gammaMax: 1.125 }, [3, 4], updates, {
+        oracle,
+      });
+      // At the cap, <G, w_new> is gamma^2 * 25 = 31.640625, so dL/dg is that for exp; for quad, with
+      // gamma = g^2, dL/dg = 2 g <G, w> = 2 sqrt(1.125) * 28.125.
+      const exp = 1.125 * Math.exp(-0.01 * 31.640625);
+      const quad = (Math.sqrt(1.125) - 0.01 * 2 * Math.sqrt(1.125) * 28.125) ** 2;
+      expect(after.diagnostics.gamma).toBeCloseTo(kind === 'exp' ? exp : quad, 7);
+    },
+  );
+
   it('keeps what is not to be learned', async () => {
     const onlyLambda = await golden(models[1], { learn: 'lambda', gamma: 0.75 });
     expect(onlyLambda.diagnostics.gamma).toBeCloseTo(0.75, 15);

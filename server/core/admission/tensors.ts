@@ -94,7 +94,7 @@ function vectorOf(key: string): string {
 
 /** The vectors that a need stands for, given the names that the upload has. */
 function expectedVectors(
-  { name, many }: VectorNeed,
+  { name, many, fewest = 1 }: VectorNeed,
   names: ReadonlySet<string>,
   most: number,
 ): string[] {
@@ -105,7 +105,7 @@ function expectedVectors(
     throw new TributaryError('over_cap', message, { vector: name });
   }
   // As many as there are, numbered from 0: a gap shows up as a member that is missing.
-  return Array.from({ length: Math.max(1, members) }, (_, index) => memberName(name, index));
+  return Array.from({ length: Math.max(fewest, members) }, (_, index) => memberName(name, index));
 }
 
 function checkEntry(key: string, { dtype, shape }: HeaderEntry, spec: TensorSpec): void {

@@ -58,6 +58,8 @@ export interface VectorNeed {
   readonly name: string;
   readonly roles: readonly Role[];
   readonly many: boolean;
+  /** Fewest members of a family that the rule can work with; 1 if nothing is said. */
+  readonly fewest?: number;
 }
 
 /** What a rule cannot do without. A run that cannot provide it is refused when it is created. */

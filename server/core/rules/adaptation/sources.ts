@@ -29,7 +29,7 @@ export type SourceOptions = z.infer<z.ZodObject<typeof sourceOptions>>;
 /** Auto-weighting needs the updates of the target's single batches: `batch.0`, `batch.1`, … */
 export const adaptationNeeds = {
   target: true,
-  vectors: [{ name: 'batch', roles: ['target'], many: true }],
+  vectors: [{ name: 'batch', roles: ['target'], many: true, fewest: 2 }],
 } as const;
 
 export function adaptationNeeded({ beta }: Pick<SourceOptions, 'beta'>): Needs {
