@@ -62,11 +62,7 @@ export async function aggregate(
 
   const before = decodeModel(await readAll(await parts.blobs.open(base.sha256)), specs);
   const model = flatten(before, shared);
-  const updates = await Promise.all(
-    accepted.map(async (record) =>
-      openUpdate(await parts.blobs.open(record.update!.sha256), factsOf(record, round), shared),
-    ),
-  );
+  const updates = await openAll(accepted, round, shared, parts);
 
   const outcome = await runRule(input, parts, { before, model, shared, updates });
   const after: Params = {
@@ -83,6 +79,21 @@ export async function aggregate(
     stateSha256: await putState(parts.blobs, outcome.state),
   };
   return { checkpoint, ...recordOf(outcome, accepted) };
+}
+
+/** One after the other: a thousand files that are opened at once run into the limit of the process. */
+async function openAll(
+  accepted: readonly AssignmentRecord[],
+  round: Round,
+  shared: Layout,
+  { blobs }: AggregationParts,
+): Promise<OpenUpdate[]> {
+  const updates: OpenUpdate[] = [];
+  for (const record of accepted) {
+    const blob = await blobs.open(record.update!.sha256);
+    updates.push(await openUpdate(blob, factsOf(record, round), shared));
+  }
+  return updates;
 }
 
 interface ModelAndUpdates {
@@ -155,7 +166,10 @@ function recordOf(
   outcome: Outcome,
   accepted: readonly AssignmentRecord[],
 ): Omit<AggregationResult, 'checkpoint'> {
-  const weights = Object.fromEntries(accepted.map((a) => [a.id, outcome.weights[a.clientId] ?? 0]));
+  // A client may be called "constructor": what the rule did not give it must not be found elsewhere.
+  const given = (id: ClientId): number =>
+    Object.hasOwn(outcome.weights, id) ? outcome.weights[id] : 0;
+  const weights = Object.fromEntries(accepted.map((a) => [a.id, given(a.clientId)]));
   const finite = Object.entries(outcome.diagnostics).filter(([, value]) => Number.isFinite(value));
   return {
     weights,

@@ -7,11 +7,13 @@ import type { EvaluationReport } from '../../protocol/update.js';
 import { referenceKernels } from '../core/kernels/reference.js';
 import type { AssignmentRecord, Client, Presence, Run } from '../core/ports.js';
 import { assignmentMessage } from './assignments.js';
+import { isOpen } from '../core/round.js';
 import { loadState } from './checkpoints.js';
 import { createRun } from './creation.js';
 import type { Engine, EngineParts } from './engine.js';
 import { maxUploadBytes, submit } from './intake.js';
-import { releaseUpdates, stop } from './perform.js';
+import { stop } from './perform.js';
+import { releaseEnded } from './recovery.js';
 import { RunLoop } from './run-loop.js';
 import { composedRule } from './run-rule.js';
 import { hashToken, newToken } from './tokens.js';
@@ -30,6 +32,11 @@ export function createEngine(engineParts: EngineParts): Engine {
     const loop = loops.get(runId) ?? new RunLoop(runId, parts);
     loops.set(runId, loop);
     return loop;
+  };
+
+  /** Something happened in a run. After `close` nothing does: the storage may be gone. */
+  const poke = (runId: string): void => {
+    if (!closed) loopOf(runId).poke();
   };
 
   const runOf = async (runId: string): Promise<Run> => {
@@ -58,10 +65,12 @@ export function createEngine(engineParts: EngineParts): Engine {
   return {
     async start() {
       for (const run of await store.runs()) {
-        if (run.status !== 'running') continue;
-        await releaseLeftovers(run);
-        loopOf(run.id).poke();
-        log.info({ runId: run.id }, 'run taken up');
+        if (run.status === 'running') {
+          poke(run.id);
+          log.info({ runId: run.id }, 'run taken up');
+        } else {
+          await releaseEnded(run, parts);
+        }
       }
     },
 
@@ -72,7 +81,7 @@ export function createEngine(engineParts: EngineParts): Engine {
 
     async createRun(input) {
       const run = await createRun(input, clock.now(), parts);
-      loopOf(run.id).poke();
+      poke(run.id);
       return run;
     },
 
@@ -83,13 +92,15 @@ export function createEngine(engineParts: EngineParts): Engine {
         if (run.status !== 'running' || !round) {
           throw new TributaryError('run_over', `run "${runId}" is ${run.status} already`);
         }
+        // It ended between the two looks: the next one finds the run over too.
+        if (round.closedAt !== null) continue;
         if (await stop({ run, round, parts }, reason)) break;
       }
-      loopOf(runId).poke();
+      poke(runId);
       return runOf(runId);
     },
 
-    async enrol(runId, name, role) {
+    enrol: inTurn(async (runId: string, name: string, role: Role) => {
       const run = await runOf(runId);
       if (run.status !== 'running') {
         throw new TributaryError('run_over', `run "${runId}" is ${run.status}`);
@@ -100,11 +111,13 @@ export function createEngine(engineParts: EngineParts): Engine {
       const event = { at: clock.now(), type: 'client-enrolled', body: { client: client.id, role } };
       await store.enrol(client, hashToken(token), event);
       return { client, token };
-    },
+    }),
 
     authenticate: (token) => store.clientByToken(hashToken(token)),
 
-    joined: (presence: Presence) => loopOf(presence.runId).joined(presence.id),
+    joined(presence: Presence) {
+      if (!closed) loopOf(presence.runId).joined(presence.id);
+    },
 
     left(client) {
       if (!closed) loopOf(client.runId).left(client.id);
@@ -114,7 +127,7 @@ export function createEngine(engineParts: EngineParts): Engine {
       const [run, round] = [await runOf(client.runId), await store.currentRound(client.runId)];
       if (!round || run.status !== 'running') return [];
       const records = await store.assignments(run.id, round.number, round.attempt);
-      const open = records.filter((a) => a.clientId === client.id && a.state === 'invited');
+      const open = records.filter((a) => a.clientId === client.id && isOpen(a, round));
       const remainingMs = (round.deadline ?? clock.now()) - clock.now();
       const messages = await Promise.all(
         open.map(async (record): Promise<Assignment[]> => {
@@ -129,7 +142,7 @@ export function createEngine(engineParts: EngineParts): Engine {
       const record = await assignmentOf(client, assignmentId);
       log.warn({ runId: client.runId, client: client.id, round: record.round, reason }, 'declined');
       await store.drop(assignmentId);
-      loopOf(client.runId).poke();
+      poke(client.runId);
     },
 
     async maxUploadBytes(client, assignmentId) {
@@ -139,14 +152,16 @@ export function createEngine(engineParts: EngineParts): Engine {
 
     async submit(client, assignmentId, staged) {
       let record: AssignmentRecord;
+      let run: Run;
       try {
         record = await trainingOf(client, assignmentId);
+        run = await runOf(record.runId);
       } catch (error) {
         await staged.discard();
         throw error;
       }
-      const receipt = await submit(await runOf(record.runId), record, staged, parts);
-      loopOf(client.runId).poke();
+      const receipt = await submit(run, record, staged, parts);
+      poke(client.runId);
       return receipt;
     },
 
@@ -159,22 +174,12 @@ export function createEngine(engineParts: EngineParts): Engine {
         );
       }
       const taken = await store.report(assignmentId, report);
-      loopOf(client.runId).poke();
+      poke(client.runId);
       return taken;
     },
 
     now: (runId) => loops.get(runId)?.now ?? 'not running',
   };
-
-  /** A crash between a commit and the deletion of its updates leaves them behind. */
-  async function releaseLeftovers(run: Run): Promise<void> {
-    const ended = (await store.rounds(run.id))
-      .filter(({ round }) => round.closedAt !== null)
-      .at(-1);
-    if (!ended) return;
-    const { number, attempt } = ended.round;
-    await releaseUpdates({ run, parts }, await store.assignments(run.id, number, attempt));
-  }
 
   async function refuseSecondTarget(run: Run, client: Client): Promise<void> {
     if (client.role !== 'target' || !composedRule(run.spec).needs.target) return;
@@ -186,6 +191,16 @@ export function createEngine(engineParts: EngineParts): Engine {
       throw new TributaryError('conflict', message);
     }
   }
+}
+
+/** One call after the other: two targets that are enrolled at once must see each other. */
+function inTurn<A extends unknown[], R>(work: (...args: A) => Promise<R>): typeof work {
+  let last: Promise<unknown> = Promise.resolve();
+  return (...args) => {
+    const result = last.then(() => work(...args));
+    last = result.catch(() => undefined);
+    return result;
+  };
 }
 
 /** Keeps the last answer: all uploads of a round ask for the same one. A failure is not kept. */

@@ -26,6 +26,7 @@ export async function createRun(input: unknown, now: number, parts: CreationPart
   const rule = composedRule(parsed);
   const spec = completed(parsed, rule);
   checkNeeds(spec, rule);
+  checkCohort(spec);
 
   const { weightMax = rule.inner.weightMax?.(rule.innerOptions) ?? DEFAULT_WEIGHT_MAX } = spec.caps;
   const run: Run = {
@@ -74,21 +75,30 @@ function checkNeeds(spec: RunSpec, { needs, inner, minUpdates }: RunRule): void 
   if (needs.oracle && spec.task.model.format !== 'tfjs-layers' && spec.oracle?.kind === 'proxy') {
     refuse('needs an oracle, and a proxy oracle works with tfjs-layers models only');
   }
-  const { size } = spec.cohort;
-  if (size === 'all') return;
-  if (size < minUpdates) refuse(`needs ${minUpdates} updates, and the cohort has ${size}`);
-  if (size < spec.quorum.min) {
-    throw new TributaryError(
-      'bad_request',
-      `run: quorum.min is ${spec.quorum.min}, and the cohort has ${size}`,
-    );
+  const most = largestCohort(spec);
+  if (most < minUpdates) refuse(`needs ${minUpdates} updates, and the cohort has ${most}`);
+}
+
+/** A quorum that no cohort can reach would fail every round, or keep the run waiting for ever. */
+function checkCohort(spec: RunSpec): void {
+  const refuse = (why: string): never => {
+    throw new TributaryError('bad_request', `run: ${why}`);
+  };
+  const { cohort, quorum, caps } = spec;
+  const most = largestCohort(spec);
+  if (cohort.size !== 'all' && cohort.size > caps.cohortMax) {
+    refuse(`cohort.size ${cohort.size} is over caps.cohortMax ${caps.cohortMax}`);
   }
-  if (size > spec.caps.cohortMax) {
-    throw new TributaryError(
-      'bad_request',
-      `run: cohort.size ${size} is over caps.cohortMax ${spec.caps.cohortMax}`,
-    );
+  if (most < quorum.min) refuse(`quorum.min is ${quorum.min}, and the cohort has ${most}`);
+  if (quorum.required.includes('evaluator')) {
+    refuse('quorum.required: an evaluator sends no updates');
   }
+  const roles = new Set(quorum.required).size;
+  if (most < roles) refuse(`quorum.required names ${roles} roles, and the cohort has ${most}`);
+}
+
+function largestCohort({ cohort, caps }: RunSpec): number {
+  return cohort.size === 'all' ? caps.cohortMax : cohort.size;
 }
 
 async function firstCheckpoint(run: Run, blobs: BlobStore): Promise<Checkpoint> {

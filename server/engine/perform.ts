@@ -4,22 +4,16 @@
  * same duty, and the loop looks again.
  */
 import { TributaryError } from '../../protocol/errors.js';
-import type { RunState } from '../../protocol/messages.js';
-import type { AssignmentRecord, Checkpoint, NewEvent, RoundChanges, Run } from '../core/ports.js';
-import type { Candidate, Duty, Round, RoundEvent } from '../core/round.js';
-import { openRound, step } from '../core/round.js';
-import { aggregate } from './aggregation.js';
+import type { AssignmentRecord, RoundChanges } from '../core/ports.js';
+import type { Candidate, Duty, RoundEvent } from '../core/round.js';
+import { isEvaluated, openRound, step } from '../core/round.js';
 import type { AggregationResult } from './aggregation.js';
+import { aggregate } from './aggregation.js';
 import { assignmentMessage, newAssignment } from './assignments.js';
 import { backOff } from './back-off.js';
-import type { EngineTools } from './engine.js';
 import { pooled } from './evaluation.js';
-
-export interface Scene {
-  readonly run: Run;
-  readonly round: Round;
-  readonly parts: EngineTools;
-}
+import type { Scene } from './scene.js';
+import { announce, assignmentsOf, checkpointOf, event, releaseUpdates } from './scene.js';
 
 /** A duty that changes something; the others only wait. */
 type ActiveDuty = Exclude<Duty, { do: 'wait' }>;
@@ -45,23 +39,6 @@ export async function perform(duty: ActiveDuty, scene: Scene): Promise<void> {
 /** Steps the round and stores it; false where another engine was first. */
 async function commit(scene: Scene, event: RoundEvent, changes: RoundChanges): Promise<boolean> {
   return scene.parts.store.commit(step(scene.round, event), changes);
-}
-
-function event({ round, parts }: Scene, type: string, body: object): NewEvent {
-  const { number, attempt } = round;
-  return { at: parts.clock.now(), type, body: { round: number, attempt, ...body } };
-}
-
-async function assignmentsOf({ round, parts }: Scene): Promise<AssignmentRecord[]> {
-  return parts.store.assignments(round.runId, round.number, round.attempt);
-}
-
-async function checkpointOf({ run, parts }: Scene, version: number): Promise<Checkpoint> {
-  const checkpoint = await parts.store.checkpoint(run.id, version);
-  if (!checkpoint) {
-    throw new TributaryError('storage_unavailable', `run ${run.id} has no checkpoint ${version}`);
-  }
-  return checkpoint;
 }
 
 async function begin(scene: Scene, cohort: readonly Candidate[]): Promise<void> {
@@ -106,15 +83,17 @@ async function commitAggregate(scene: Scene): Promise<void> {
   const accepted = (await assignmentsOf(scene)).filter(
     (a) => a.kind === 'train' && a.state === 'accepted',
   );
-  let result: AggregationResult;
+  let committed: boolean;
   try {
     const base = await checkpointOf(scene, round.baseVersion);
     const enrolled = await parts.store.clients(run.id);
     const numClients = enrolled.filter(({ role }) => role !== 'evaluator').length;
-    result = await aggregate({ run, round, base, accepted, numClients }, parts);
+    const result = await aggregate({ run, round, base, accepted, numClients }, parts);
+    committed = await storeResult(scene, result, accepted);
   } catch (error) {
     // A storage that is away comes back, and the same updates are folded then. Anything else would
-    // fail the same way for ever, so the round ends with its reason.
+    // fail the same way for ever (a weight that is no number cannot be stored, say), so the round
+    // ends with its reason.
     if (error instanceof TributaryError && error.code === 'storage_unavailable') throw error;
     parts.log.error({ runId: run.id, round: round.number, err: error }, 'aggregation failed');
     return abandon(
@@ -122,7 +101,7 @@ async function commitAggregate(scene: Scene): Promise<void> {
       `aggregation failed: ${error instanceof Error ? error.message : String(error)}`,
     );
   }
-  if (await storeResult(scene, result, accepted)) await releaseUpdates(scene, accepted);
+  if (committed) await releaseUpdates(scene, accepted);
 }
 
 async function storeResult(
@@ -168,9 +147,7 @@ async function storeResult(
 
 /** Present clients that evaluate, where this version is one to evaluate. */
 function evaluatorsOf({ run, parts }: Scene, version: number): Candidate[] {
-  const { evaluateEvery, rounds } = run.spec;
-  const due = evaluateEvery > 0 && (version % evaluateEvery === 0 || version === rounds);
-  if (!due) return [];
+  if (!isEvaluated(run.spec, version)) return [];
   return parts.transport
     .present(run.id)
     .filter((presence) => presence.evaluates)
@@ -185,8 +162,8 @@ async function endEvaluation(scene: Scene): Promise<void> {
   const ends = ending(scene, version, at);
   const changes = { ...ends, ...(evaluation ? { evaluation } : {}) };
   if (!(await commit(scene, { type: 'end-evaluation', at }, changes))) return;
-  await tellClosed(scene, `the evaluation of round ${round.number} is over`);
   announce(scene, { round: round.number, version, ...ends.run });
+  await tellClosed(scene, `the evaluation of round ${round.number} is over`);
 }
 
 /** What follows a round that committed: the next one, or the end of the run. */
@@ -226,8 +203,8 @@ async function abandon(scene: Scene, reason: string): Promise<void> {
   );
   if (!abandoned) return;
   parts.log.warn({ runId: run.id, round: number, attempt, reason }, 'round abandoned');
-  await afterAbandoning(scene, reason);
   announce(scene, { round: number, version: baseVersion, ...(again ? {} : failure) });
+  await afterAbandoning(scene, reason);
 }
 
 /** An operator ends the run. @returns false where the round moved on meanwhile: load and try again. */
@@ -239,35 +216,15 @@ export async function stop(scene: Scene, reason: string): Promise<boolean> {
     round.phase === 'evaluating' ? { type: 'end-evaluation', at } : { type: 'abandon', at, reason };
   const events = [event(scene, 'run-stopped', { reason })];
   if (!(await commit(scene, last, { run: stopped, events }))) return false;
-  await afterAbandoning(scene, reason);
   announce(scene, { round: round.number, version: round.version ?? round.baseVersion, ...stopped });
+  // The run is stopped already: an error now would make the operator think that it is not.
+  await afterAbandoning(scene, reason).catch((err: unknown) =>
+    parts.log.warn({ runId: scene.run.id, err }, 'updates are left to the next start'),
+  );
   return true;
 }
 
 async function afterAbandoning(scene: Scene, reason: string): Promise<void> {
   await tellClosed(scene, reason);
   await releaseUpdates(scene, await assignmentsOf(scene));
-}
-
-/** Updates of a round that is over are deleted, unless the run keeps them for replay. */
-export async function releaseUpdates(
-  { run, parts }: Pick<Scene, 'run' | 'parts'>,
-  records: readonly AssignmentRecord[],
-): Promise<void> {
-  if (run.spec.keepUpdates) return;
-  for (const { state, update } of records) {
-    if (state === 'accepted' && update) await parts.blobs.delete(update.sha256);
-  }
-}
-
-function announce(
-  { run, parts }: Scene,
-  state: Pick<RunState, 'round' | 'version'> & {
-    status?: RunState['status'];
-    reason?: string | null;
-  },
-): void {
-  const { status = 'running', reason, round, version } = state;
-  const message = { status, round, rounds: run.spec.rounds, version };
-  parts.transport.announce(run.id, reason ? { ...message, reason } : message);
 }

@@ -7,9 +7,11 @@ import { byClientId } from '../core/cohort.js';
 import type { Run } from '../core/ports.js';
 import type { Candidate, Round, View } from '../core/round.js';
 import { duties } from '../core/round.js';
+import { Attendance } from './attendance.js';
 import { backOff } from './back-off.js';
 import type { EngineTools } from './engine.js';
 import { perform } from './perform.js';
+import { catchUp } from './recovery.js';
 import { composedRule } from './run-rule.js';
 
 export class RunLoop {
@@ -18,10 +20,10 @@ export class RunLoop {
   private again = false;
   private closing = false;
   private failures = 0;
+  /** Something may be stored that nobody was told: after the start, and after a failure. */
+  private uncertain = true;
   private cancelWake: () => void = () => undefined;
-  /** When each absent client was last seen; who was never seen is absent since the start. */
-  private readonly absentSince = new Map<string, number>();
-  private readonly startedAt: number;
+  private readonly attendance: Attendance;
   /** What the run is doing, in words. */
   now = 'starting';
 
@@ -29,16 +31,16 @@ export class RunLoop {
     private readonly runId: string,
     private readonly parts: EngineTools,
   ) {
-    this.startedAt = parts.clock.now();
+    this.attendance = new Attendance(parts);
   }
 
   joined(clientId: string): void {
-    this.absentSince.delete(clientId);
+    this.attendance.joined(clientId);
     this.poke();
   }
 
   left(clientId: string): void {
-    this.absentSince.set(clientId, this.parts.clock.now());
+    this.attendance.left(clientId);
     this.poke();
   }
 
@@ -64,28 +66,42 @@ export class RunLoop {
         await this.look();
         this.failures = 0;
       } catch (error) {
-        this.failures += 1;
-        this.now = 'waiting for the storage';
-        this.parts.log.error(
-          { runId: this.runId, err: error },
-          'the run could not go on; trying again',
-        );
-        this.wakeAt(this.parts.clock.now() + backOff(this.failures));
+        this.failed(error);
       }
     }
     this.idle = true;
   }
 
+  private failed(error: unknown): void {
+    this.failures += 1;
+    this.uncertain = true;
+    this.now = `trying again: ${error instanceof Error ? error.message : String(error)}`;
+    this.parts.log.error(
+      { runId: this.runId, err: error },
+      'the run could not go on; trying again',
+    );
+    this.wakeAt(this.parts.clock.now() + backOff(this.failures));
+  }
+
   private wakeAt(at: number): void {
     this.cancelWake();
+    // A timer set while the loop is being closed would keep the process alive until the deadline.
+    if (this.closing) return;
     this.cancelWake = this.parts.clock.wakeAt(at, () => this.poke());
   }
 
   private async look(): Promise<void> {
     const { store } = this.parts;
     const [run, round] = await Promise.all([store.run(this.runId), store.currentRound(this.runId)]);
-    if (!run || !round || run.status !== 'running') {
-      this.now = run?.status ?? 'unknown';
+    if (!run || !round) {
+      this.now = 'unknown';
+      return;
+    }
+    const scene = { run, round, parts: this.parts };
+    if (this.uncertain) await catchUp(scene);
+    this.uncertain = false;
+    if (run.status !== 'running') {
+      this.now = run.status;
       return;
     }
     for (const duty of duties(round, await this.view(run, round))) {
@@ -94,36 +110,27 @@ export class RunLoop {
         if (duty.until !== null) this.wakeAt(duty.until);
       } else {
         this.now = `round ${round.number}: ${duty.do}`;
-        await perform(duty, { run, round, parts: this.parts });
+        await perform(duty, scene);
         this.again = true;
       }
     }
   }
 
   private async view(run: Run, round: Round): Promise<View> {
-    const { store, clock, transport } = this.parts;
+    const { clock, transport } = this.parts;
     const present = transport.present(this.runId);
     const candidates = present
       .filter(({ trains, role }) => trains && role !== 'evaluator')
       .map(({ id, role }): Candidate => ({ clientId: id, role }))
       .sort(byClientId);
     const here = new Set(present.map(({ id }) => id));
-    const open = ['training', 'evaluating'].includes(round.phase)
-      ? (await store.assignments(run.id, round.number, round.attempt)).filter(
-          (a) => a.state === 'invited',
-        )
-      : [];
     return {
       now: clock.now(),
       spec: run.spec,
       minUpdates: composedRule(run.spec).minUpdates,
       candidates,
-      absences: open
-        .filter(({ clientId }) => !here.has(clientId))
-        .map(({ id, clientId }) => ({
-          assignmentId: id,
-          since: this.absentSince.get(clientId) ?? this.startedAt,
-        })),
+      absences: await this.attendance.absences(run, round, here),
+      returningUntil: await this.attendance.returningUntil(run, round, here),
     };
   }
 }

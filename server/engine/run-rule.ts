@@ -26,7 +26,7 @@ export function composedRule(spec: Pick<RunSpec, 'rule' | 'optimizer'>): RunRule
   return {
     inner,
     innerOptions,
-    rule: withOptimizer(inner, optimizer) as AnyRule,
+    rule: withOptimizer(inner, optimizer),
     options: { rule: innerOptions, optimizer: optimizerOptions },
     optimizerOptions,
     needs: needsOf(inner, innerOptions),

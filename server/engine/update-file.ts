@@ -51,9 +51,13 @@ export async function readTile(
 export function vectorsOf(header: SafetensorsHeader, layout: Layout): string[] {
   const first = layout.tensors[0]?.name ?? '';
   const suffix = tensorKey('', first);
-  return [...header.tensors.keys()]
-    .filter((key) => key.endsWith(suffix))
-    .map((key) => key.slice(0, -suffix.length));
+  return (
+    [...header.tensors.keys()]
+      .filter((key) => key.endsWith(suffix))
+      .map((key) => key.slice(0, -suffix.length))
+      // Else `delta/dense/kernel` would make "delta/dense" a vector over a tensor "kernel".
+      .filter((name) => !name.includes('/'))
+  );
 }
 
 /** An update as rules read it: tiles of its vectors over the shared tensors. */

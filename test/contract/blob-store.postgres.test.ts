@@ -107,8 +107,10 @@ describe('the blob store in Postgres', () => {
     }
   }
 
+  /** Ends the session of the blob store that waits for a lock, once there is one. */
   async function terminateWaiting(): Promise<void> {
-    for (;;) {
+    const patience = Date.now() + 10_000;
+    while (Date.now() < patience) {
       const { rowCount } = await admin.query(
         `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
          WHERE datname = current_database() AND application_name = 'tributary blobs'
@@ -116,5 +118,6 @@ describe('the blob store in Postgres', () => {
       );
       if (rowCount) return;
     }
+    throw new Error('no session waits for a lock');
   }
 });

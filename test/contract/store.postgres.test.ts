@@ -66,96 +66,102 @@ storeContract('Postgres', async () => {
 describe('the store in Postgres', () => {
   beforeEach(empty);
 
-  /** Until a session of the store waits for a lock. */
-  async function somebodyWaits(): Promise<void> {
-    for (;;) {
+  /** Until so many sessions wait for a lock; an error if they don't in a while. */
+  async function somebodyWaits(sessions = 1): Promise<void> {
+    const patience = Date.now() + 10_000;
+    while (Date.now() < patience) {
       const { rowCount } = await admin.query(
         `SELECT FROM pg_stat_activity
          WHERE datname = current_database() AND wait_event_type = 'Lock'`,
       );
-      if (rowCount) return;
+      if (rowCount === sessions) return;
+    }
+    throw new Error(`${sessions} sessions should wait for a lock`);
+  }
+
+  /** Runs `sql` in a transaction of another session, and ends it once `work` waits for its locks. */
+  async function heldUp<T>(
+    sql: string,
+    work: () => Promise<T>,
+    meanwhile: () => Promise<unknown> = () => Promise.resolve(),
+  ): Promise<T> {
+    const other = await connect();
+    try {
+      await other.query('BEGIN');
+      await other.query(sql);
+      const [outcome] = await Promise.all([
+        work(),
+        somebodyWaits()
+          .then(meanwhile)
+          .finally(() => other.query('COMMIT')),
+      ]);
+      return outcome;
+    } finally {
+      await other.end();
     }
   }
 
   it('makes a receipt wait for a close that is under way, and then answers late', async () => {
-    const { assignments } = await startTraining(store, ['anna']);
-    const other = await connect();
-    await other.query('BEGIN');
-    await other.query(`UPDATE rounds SET phase = 'aggregating', revision = revision + 1`);
-    const receipt = store.record(assignments[0].id, updateOf('a'));
-    await somebodyWaits();
-    await other.query('COMMIT');
-    await other.end();
-    expect((await receipt).status).toBe('late');
-    expect((await store.assignment(assignments[0].id))?.state).toBe('late');
+    const [{ id }] = (await startTraining(store, ['anna'])).assignments;
+    const close = `UPDATE rounds SET phase = 'aggregating', revision = revision + 1`;
+    const receipt = await heldUp(close, () => store.record(id, updateOf('a')));
+    expect(receipt.status).toBe('late');
+    expect((await store.assignment(id))?.state).toBe('late');
   });
 
   it('accepts an update whose round moved on without ending the collection', async () => {
-    const { assignments } = await startTraining(store, ['anna']);
-    const other = await connect();
-    await other.query('BEGIN');
-    await other.query(`UPDATE rounds SET revision = revision + 1`);
-    const receipt = store.record(assignments[0].id, updateOf('a'));
-    await somebodyWaits();
-    await other.query('COMMIT');
-    await other.end();
-    expect((await receipt).status).toBe('accepted');
+    const [{ id }] = (await startTraining(store, ['anna'])).assignments;
+    const touch = 'UPDATE rounds SET revision = revision + 1';
+    const receipt = await heldUp(touch, () => store.record(id, updateOf('a')));
+    expect(receipt.status).toBe('accepted');
   });
 
   it('answers late where the assignment is dropped while the receipt waits for it', async () => {
-    const { assignments } = await startTraining(store, ['anna']);
-    const other = await connect();
-    await other.query('BEGIN');
-    await other.query(`UPDATE assignments SET state = 'dropped'`);
-    const receipt = store.record(assignments[0].id, updateOf('a'));
-    await somebodyWaits();
-    await other.query('COMMIT');
-    await other.end();
-    expect((await receipt).status).toBe('late');
-    expect((await store.assignment(assignments[0].id))?.state).toBe('late');
+    const [{ id }] = (await startTraining(store, ['anna'])).assignments;
+    const drop = `UPDATE assignments SET state = 'dropped'`;
+    const receipt = await heldUp(drop, () => store.record(id, updateOf('a')));
+    expect(receipt.status).toBe('late');
+    expect((await store.assignment(id))?.state).toBe('late');
   });
 
-  it('makes a close wait for the receipts that are under way', async () => {
+  it('makes a close wait for the receipts that are under way, and not these for it', async () => {
     const { round, assignments } = await startTraining(store, ['anna']);
-    const other = await connect();
-    await other.query('BEGIN');
-    await other.query('SELECT FROM rounds FOR SHARE');
-    const closed = store.commit(closeCollection(round), {});
-    await somebodyWaits();
-    // A share of a lock is no obstacle to other receipts, though a close waits.
-    expect((await store.record(assignments[0].id, updateOf('a'))).status).toBe('accepted');
-    await other.query('COMMIT');
-    await other.end();
-    expect(await closed).toBe(true);
+    const receiptUnderWay = 'SELECT FROM rounds FOR SHARE';
+    const closed = await heldUp(
+      receiptUnderWay,
+      () => store.commit(closeCollection(round), {}),
+      async () => {
+        const receipt = await store.record(assignments[0].id, updateOf('a'));
+        expect(receipt.status).toBe('accepted');
+      },
+    );
+    expect(closed).toBe(true);
   });
 
   it('says storage_unavailable when the connection is lost, and works again', async () => {
     const { round, assignments } = await startTraining(store, ['anna']);
     const [{ id }] = assignments;
-    const other = await connect();
-    await other.query('BEGIN');
-    await other.query('SELECT FROM rounds FOR UPDATE');
-    const lost = Promise.allSettled([
-      store.record(id, updateOf('a')),
-      store.commit(closeCollection(round), { events: [eventOf('closed')] }),
-    ]);
-    await somebodyWaits();
-    await admin.query(
-      `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-       WHERE datname = current_database() AND application_name = 'tributary'`,
+    const outcomes = await heldUp(
+      'SELECT FROM rounds FOR UPDATE',
+      () =>
+        Promise.allSettled([
+          store.record(id, updateOf('a')),
+          store.commit(closeCollection(round), { events: [eventOf('closed')] }),
+        ]),
+      async () => {
+        await somebodyWaits(2);
+        await admin.query(
+          `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+           WHERE datname = current_database() AND application_name = 'tributary'`,
+        );
+      },
     );
-    await other.query('COMMIT');
-    await other.end();
-    for (const outcome of await lost) {
-      expect(outcome).toMatchObject({
-        status: 'rejected',
-        reason: {
-          code: 'storage_unavailable',
-          retryable: true,
-          cause: expect.anything() as unknown,
-        },
-      });
-    }
+    const reason = { code: 'storage_unavailable', retryable: true };
+    expect(outcomes).toMatchObject([
+      { status: 'rejected', reason },
+      { status: 'rejected', reason },
+    ]);
+    for (const outcome of outcomes) expect(outcome).toHaveProperty('reason.cause');
     expect(await store.record(id, updateOf('a'))).toMatchObject({
       status: 'accepted',
       duplicate: false,

@@ -151,7 +151,13 @@ const cases: readonly Case[] = [
     status: 422,
     says: /header/,
   },
-  { what: 'nothing', bytes: () => Buffer.alloc(0), code: 'bad_safetensors', status: 422, says: /0/ },
+  {
+    what: 'nothing',
+    bytes: () => Buffer.alloc(0),
+    code: 'bad_safetensors',
+    status: 422,
+    says: /0/,
+  },
   {
     what: 'a file that ends in the middle of its data',
     bytes: (good) => encode(good).subarray(0, -5),
@@ -169,8 +175,14 @@ interface Round {
 }
 
 /** A run of one round in which every client has its assignment. */
-async function openRound(names: readonly string[], roles: Record<string, Role> = {}): Promise<Round> {
-  const enrolled = { ...Object.fromEntries(names.map((name) => [name, 'source' as Role])), ...roles };
+async function openRound(
+  names: readonly string[],
+  roles: Record<string, Role> = {},
+): Promise<Round> {
+  const enrolled = {
+    ...Object.fromEntries(names.map((name) => [name, 'source' as Role])),
+    ...roles,
+  };
   const spec = plainRun(names.length, { rounds: 1, quorum: { min: 1, share: 0 } });
   const run = await createPlainRun(stage.api, spec, enrolled);
   const clients: RawClient[] = [];
@@ -277,9 +289,11 @@ describe('an update that did not arrive whole', () => {
     });
     const damaged = Uint8Array.from(bodies[1]);
     damaged[damaged.length - 1] ^= 1;
-    expect(
-      await put(url(1), damaged, { ...clients[1], hash: sha256(bodies[1]) }),
-    ).toMatchObject({ status: 400, code: 'wrong_hash', receipt: null });
+    expect(await put(url(1), damaged, { ...clients[1], hash: sha256(bodies[1]) })).toMatchObject({
+      status: 400,
+      code: 'wrong_hash',
+      receipt: null,
+    });
     expect(await put(url(2), bodies[2], { ...clients[2], hash: null })).toMatchObject({
       status: 400,
       code: 'bad_request',
@@ -413,7 +427,12 @@ describe('an update by somebody else', () => {
     const forged = encode(goodUpdate(assignments[0], 2, 1000));
     const refusals: [string, string | undefined, number, string][] = [
       ['another client of the run', clients[1].token, 404, 'assignment_unknown'],
-      ['a client of the same name in another run', other.clients[0].token, 404, 'assignment_unknown'],
+      [
+        'a client of the same name in another run',
+        other.clients[0].token,
+        404,
+        'assignment_unknown',
+      ],
       ['an evaluator', evaluator.token, 404, 'assignment_unknown'],
       ['the operator', OPERATOR_TOKEN, 403, 'forbidden'],
       ['a stranger', 'trb_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA', 401, 'unauthorized'],

@@ -94,9 +94,7 @@ async function expectAsIfNothingHappened(
     'SELECT number, attempt, phase FROM rounds WHERE run_id = $1 ORDER BY number, attempt',
     id,
   );
-  expect(rounds).toEqual(
-    [1, 2, 3].map((number) => ({ number, attempt: 1, phase: 'closed' })),
-  );
+  expect(rounds).toEqual([1, 2, 3].map((number) => ({ number, attempt: 1, phase: 'closed' })));
   const weights = await look.query<{ round: number; client_id: string; weight: number }>(
     'SELECT round, client_id, weight FROM round_weights WHERE run_id = $1 ORDER BY round, client_id',
     id,
@@ -119,7 +117,10 @@ function expectTrainedOnce(clients: Record<string, Participant>): void {
   for (const { name, began, log } of Object.values(clients)) {
     expect(began, name).toEqual([1, 2, 3]);
     const receipts = log.of('receipt').map(({ receipt }) => receipt);
-    expect(receipts.map(({ status }) => status), name).toEqual(['accepted', 'accepted', 'accepted']);
+    expect(
+      receipts.map(({ status }) => status),
+      name,
+    ).toEqual(['accepted', 'accepted', 'accepted']);
   }
 }
 

@@ -1,4 +1,5 @@
 /** Clients for tests: the real `join`, with what they did and heard written down. */
+import { orAborted } from '../../client/abort.js';
 import type { Environment } from '../../client/environment.js';
 import { hostEnvironment } from '../../client/environment.js';
 import type { ClientEvent, JoinSummary } from '../../client/events.js';
@@ -23,7 +24,7 @@ export interface ParticipantOptions extends Pick<
   readonly name: string;
   /** What the plain trainer reports, where no `train` is given. */
   readonly numExamples?: number;
-  /** Holds training back; called with the round when it begins. */
+  /** Holds training back until it resolves or the round closes; called with the round. */
   readonly hold?: (round: number) => Promise<void> | undefined;
   readonly onEvent?: (event: ClientEvent) => void;
 }
@@ -57,7 +58,7 @@ export function participate(options: ParticipantOptions): Participant {
   const train = async (request: TrainRequest): Promise<TrainResult> => {
     began.push(request.round);
     begun.signal(request.round);
-    await options.hold?.(request.round);
+    await orAborted(options.hold?.(request.round) ?? Promise.resolve(), request.signal);
     const result = await work(request);
     calls.push({ round: request.round, model: request.model, result });
     return result;

@@ -28,7 +28,11 @@ export const plainTask = task.parse({
 });
 
 /** Values that depend on nothing but the labels, in [-scale, scale). */
-function drawn(specs: readonly TensorSpec[], scale: number, ...labels: (string | number)[]): Params {
+function drawn(
+  specs: readonly TensorSpec[],
+  scale: number,
+  ...labels: (string | number)[]
+): Params {
   return Object.fromEntries(
     specs.map(({ name, shape }) => {
       const random = randomStream('plain task', ...labels, name);

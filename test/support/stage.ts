@@ -2,17 +2,22 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { z } from 'zod';
 import type { Role, RunSpecInput } from '../../protocol/run.js';
 import type { Coordinator, CoordinatorOptions } from '../../server/app.js';
 import { createCoordinator } from '../../server/app.js';
 import type { Api } from '../../server/cli/api.js';
 import { connectApi } from '../../server/cli/api.js';
+import { logLevels } from '../../server/config.js';
 import type { Database } from './database.js';
 import { openDatabase } from './database.js';
 import { initialModel } from './plain-task.js';
 import { testDatabase } from './postgres.js';
 
 export const OPERATOR_TOKEN = 'operator-token-of-the-tests';
+
+/** `TEST_LOG_LEVEL=warn npx vitest run …` shows what the coordinator has to say. */
+const LOG_LEVEL = z.enum(logLevels).default('silent').parse(process.env.TEST_LOG_LEVEL);
 
 export interface Stage {
   readonly url: string;
@@ -32,7 +37,7 @@ export async function openStage(options: CoordinatorOptions = {}): Promise<Stage
     dataDir,
     port: 0,
     operatorToken: OPERATOR_TOKEN,
-    logLevel: 'silent',
+    logLevel: LOG_LEVEL,
     ...options,
   });
   const database = await openDatabase(databaseUrl);

@@ -46,10 +46,15 @@ export function withFacts(
   changes: Readonly<Record<string, string | null>>,
 ): UpdateParts {
   const facts = JSON.parse(parts.facts) as Record<string, unknown>;
-  const texts = new Map(Object.entries(facts).map(([name, value]) => [name, JSON.stringify(value)]));
+  const texts = new Map(
+    Object.entries(facts).map(([name, value]) => [name, JSON.stringify(value)]),
+  );
   for (const [name, text] of Object.entries(changes)) {
     if (text === null) texts.delete(name);
     else texts.set(name, text);
   }
-  return { ...parts, facts: `{${[...texts].map(([name, text]) => `"${name}":${text}`).join(',')}}` };
+  return {
+    ...parts,
+    facts: `{${[...texts].map(([name, text]) => `"${name}":${text}`).join(',')}}`,
+  };
 }

@@ -8,7 +8,7 @@ import { readBody, readJson } from './body.js';
 import { sendError } from './errors.js';
 import { idParam } from './ids.js';
 import type { HttpParts } from './parts.js';
-import { UploadSlots, declaredHash, receiveBlob } from './upload.js';
+import { UploadSlots, checkHash, declaredHash, receiveBlob } from './upload.js';
 
 const MAX_EVALUATION_BYTES = 64 * 1024;
 
@@ -44,6 +44,7 @@ export function assignmentRoutes(router: Router, parts: HttpParts): void {
     const client = await auth.client(req);
     const id = idParam(req, 'id', 'not_found');
     const file = await readBody(req, questions.maxAnswerBytes(client, id), limits.body);
+    checkHash(req, file);
     res.json({ taken: questions.answer(client, id, file) });
   });
 }

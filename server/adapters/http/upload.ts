@@ -1,4 +1,5 @@
 /** Bodies that are spooled to a blob store, and held against the hash that they came with. */
+import { createHash } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import type { Request } from 'express';
 import { TributaryError, parse } from '../../../protocol/errors.js';
@@ -22,6 +23,14 @@ export function declaredHash(req: Request): string {
   return parse(sha256Hex, header, SHA256_HEADER, 'wrong_hash');
 }
 
+/** Holds a small body against its hash, where one came with it. @throws TributaryError `wrong_hash`. */
+export function checkHash(req: Request, body: Uint8Array): void {
+  if (req.get(SHA256_HEADER) === undefined) return;
+  const sha256 = createHash('sha256').update(body).digest('hex');
+  const announced = declaredHash(req);
+  if (sha256 !== announced) throw wrongHash(body.byteLength, sha256, announced);
+}
+
 /**
  * Spools a body. What comes back is whole and has the hash; anything less was discarded, and nothing
  * was used up by it.
@@ -40,11 +49,12 @@ export async function receiveBlob(
   const staged = await blobs.stage(bodyOf(req, maxBytes, limits), maxBytes);
   if (staged.sha256 === sha256) return staged;
   await staged.discard();
-  throw new TributaryError(
-    'wrong_hash',
-    `the body of ${staged.bytes} bytes has sha256 ${staged.sha256}; announced was ${sha256}`,
-    { bytes: staged.bytes, sha256: staged.sha256 },
-  );
+  throw wrongHash(staged.bytes, staged.sha256, sha256);
+}
+
+function wrongHash(bytes: number, sha256: string, announced: string): TributaryError {
+  const message = `the body of ${bytes} bytes has sha256 ${sha256}; announced was ${announced}`;
+  return new TributaryError('wrong_hash', message, { bytes, sha256 });
 }
 
 /** Counts what is under way, so that one peer cannot fill the spool with half an upload a connection. */

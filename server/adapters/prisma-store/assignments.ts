@@ -69,7 +69,7 @@ export function lockedPlace(id: string): Prisma.Sql {
     FROM assignments a
     JOIN rounds r ON r.run_id = a.run_id AND r.number = a.round AND r.attempt = a.attempt
     WHERE a.id = ${id} AND a.state IN ('invited', 'dropped')
-    FOR UPDATE OF a`;
+    FOR UPDATE OF a FOR SHARE OF r`;
 }
 
 async function drop(prisma: Tx, id: string): Promise<boolean> {

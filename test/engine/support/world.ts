@@ -1,0 +1,456 @@
+/**
+ * A coordinator in a world of its own: storage in memory, time that a test moves, and clients that
+ * do what a good client does: they train at once, resend until they have a receipt, and come back
+ * after the coordinator died. Nothing waits for real time, so a stall shows: nobody is to be woken.
+ */
+import { readParams } from '../../../client/checkpoint.js';
+import { encodeUpdate } from '../../../client/update.js';
+import { TributaryError } from '../../../protocol/errors.js';
+import type { Assignment, RunState, Weighed } from '../../../protocol/messages.js';
+import type { Role, RunSpecInput } from '../../../protocol/run.js';
+import type { Receipt } from '../../../protocol/update.js';
+import { createMemoryBlobStore } from '../../../server/adapters/blob-memory.js';
+import { createMemoryStore } from '../../../server/adapters/memory-store.js';
+import type {
+  Client,
+  OracleProvider,
+  Presence,
+  Run,
+  StagedBlob,
+  Transport,
+} from '../../../server/core/ports.js';
+import { putBlob, readAll } from '../../../server/engine/checkpoints.js';
+import { createEngine } from '../../../server/engine/create-engine.js';
+import type { Engine } from '../../../server/engine/engine.js';
+import {
+  initialModel,
+  plainEvaluator,
+  plainRun,
+  plainTask,
+  plainTrainer,
+} from '../../support/plain-task.js';
+import { VirtualClock } from '../../support/virtual-clock.js';
+import type { FaultyStorage, Plan } from './faults.js';
+import { faultless, faulty } from './faults.js';
+
+/** A client that is turned away asks again after so long. */
+const RETRY_MS = 700;
+/** More turns than any test needs. */
+const MOST_TURNS = 2_000;
+
+const noOracles: OracleProvider = {
+  describe: () => 'none',
+  open: () => Promise.reject(new TributaryError('rule_needs', 'there is no oracle here')),
+};
+
+export interface WorldOptions {
+  readonly spec?: Partial<RunSpecInput>;
+  /** By name; three sources `ada`, `Bo`, `cyd` where nothing is said. */
+  readonly clients?: Readonly<Record<string, Role>>;
+  readonly oracles?: OracleProvider;
+}
+
+/** One process of the coordinator. */
+export interface Life {
+  readonly engine: Engine;
+  readonly storage: FaultyStorage;
+  alive: boolean;
+  readonly death: Promise<void>;
+  /** What it logged, at `warn` and above. */
+  readonly complaints: string[];
+}
+
+export class World {
+  readonly clock = new VirtualClock();
+  readonly store = createMemoryStore();
+  readonly blobs = createMemoryBlobStore();
+  readonly lives: Life[] = [];
+  readonly players = new Map<string, Player>();
+  readonly announced: RunState[] = [];
+  run!: Run;
+  readonly #oracles: OracleProvider;
+
+  private constructor({ oracles = noOracles }: WorldOptions) {
+    this.#oracles = oracles;
+  }
+
+  /** Creates the run and enrols its clients; nobody is connected, and no engine runs yet. */
+  static async create(options: WorldOptions = {}): Promise<World> {
+    const world = new World(options);
+    const clients = options.clients ?? { ada: 'source', Bo: 'source', cyd: 'source' };
+    const founder = world.boot();
+    const { sha256 } = await putBlob(world.blobs, initialModel);
+    const trainers = Object.values(clients).filter((role) => role !== 'evaluator').length;
+    const spec = { ...plainRun(trainers, options.spec), init: { blob: sha256 } };
+    world.run = await founder.engine.createRun(spec);
+    for (const [name, role] of Object.entries(clients)) {
+      const { client } = await founder.engine.enrol(world.run.id, name, role);
+      world.players.set(name, new Player(world, client, 11 + 7 * world.players.size));
+    }
+    await founder.engine.close();
+    world.lives.pop();
+    return world;
+  }
+
+  /** A new process on the same storage. Takes nothing up yet: `engine.start` does. */
+  boot(plan: Plan = faultless): Life {
+    const complaints: string[] = [];
+    const complain = (facts: object, message: string): void => {
+      complaints.push(`${message} ${String((facts as { err?: unknown }).err ?? '')}`.trim());
+    };
+    const log = { info: () => undefined, warn: complain, error: complain };
+    let die!: () => void;
+    const death = new Promise<void>((resolve) => (die = resolve));
+    const storage = faulty(this, plan, () => {
+      life.alive = false;
+      die();
+    });
+    const isAlive = (): boolean => life.alive;
+    const engine = createEngine({
+      store: storage.store,
+      blobs: storage.blobs,
+      transport: this.#transport(isAlive),
+      clock: this.#clockOf(isAlive),
+      oracles: this.#oracles,
+      log,
+    });
+    const life: Life = { engine, storage, alive: true, death, complaints };
+    this.lives.push(life);
+    return life;
+  }
+
+  /** A process with everybody connected to it. */
+  async open(plan?: Plan): Promise<Life> {
+    const life = this.boot(plan);
+    await Promise.race([life.engine.start(), life.death]);
+    for (const player of this.players.values()) if (life.alive) await player.connect();
+    return life;
+  }
+
+  /** Lets everything happen that needs no time. */
+  async settle(): Promise<void> {
+    for (let i = 0; i < 3; i++) await new Promise((resolve) => setImmediate(resolve));
+  }
+
+  /** Moves time to the next moment at which somebody wants to be woken. */
+  async turn(): Promise<void> {
+    const { next } = this.clock;
+    if (next === null) throw new Error(`stalled: ${await this.standing()}`);
+    this.clock.advanceTo(next);
+    await this.settle();
+  }
+
+  async pass(ms: number): Promise<void> {
+    const until = this.clock.now() + ms;
+    await this.settle();
+    for (let i = 0; this.clock.next !== null && this.clock.next <= until; i++) {
+      if (i > MOST_TURNS) throw new Error(`turns in circles: ${await this.standing()}`);
+      await this.turn();
+    }
+    this.clock.advanceTo(until);
+    await this.settle();
+  }
+
+  /** Plays until `done`, or until the run is over. A process that died is followed by another. */
+  async play(done = () => this.isOver()): Promise<void> {
+    await this.settle();
+    for (let turns = 0; !(await done()); turns++) {
+      if (turns > MOST_TURNS) throw new Error(`turns in circles: ${await this.standing()}`);
+      if (this.lives.every(({ alive }) => !alive)) await this.#again();
+      else await this.turn();
+    }
+    await this.settle();
+  }
+
+  async #again(): Promise<void> {
+    for (const player of this.players.values()) player.cut();
+    this.clock.advanceTo(this.clock.now() + RETRY_MS);
+    await this.open();
+    await this.settle();
+  }
+
+  async isOver(): Promise<boolean> {
+    return (await this.store.run(this.run.id))?.status !== 'running';
+  }
+
+  async standing(): Promise<string> {
+    const round = await this.store.currentRound(this.run.id);
+    const now = this.lives.map(({ engine }) => engine.now(this.run.id)).join(' | ');
+    return `round ${round?.number}.${round?.attempt} is ${round?.phase}; ${now}`;
+  }
+
+  player(name: string): Player {
+    return this.players.get(name)!;
+  }
+
+  /** Model and state of every version. */
+  async checkpoints(): Promise<string[]> {
+    const found: string[] = [];
+    for (let version = 0; ; version++) {
+      const checkpoint = await this.store.checkpoint(this.run.id, version);
+      if (!checkpoint) return found;
+      found.push(`${checkpoint.sha256} ${checkpoint.stateSha256}`);
+    }
+  }
+
+  /** All that may not depend on who died when: models, receipts, weights, evaluations, ledger. */
+  async record(): Promise<Record<string, unknown>> {
+    const rounds = await this.store.rounds(this.run.id);
+    const evaluations = rounds.map(({ evaluation }) => evaluation);
+    const status = (await this.store.run(this.run.id))?.status;
+    return {
+      ...{ status, checkpoints: await this.checkpoints(), outcomes: await this.outcomes() },
+      ...{ phases: await this.phases(), evaluations, ledger: await this.ledger() },
+    };
+  }
+
+  /** Receipts that the store does not know of, and clients that were not told of the end. */
+  async brokenPromises(): Promise<string[]> {
+    const broken: string[] = [];
+    for (const { client, receipts, heard } of this.players.values()) {
+      for (const { assignmentId, round, status, sha256 } of receipts) {
+        const stored = await this.store.assignment(assignmentId);
+        if (stored?.state === status && stored.update?.sha256 === sha256) continue;
+        broken.push(`the receipt of ${client.id} for round ${round} is not stored`);
+      }
+      if ((await this.isOver()) && heard.at(-1)?.status === 'running') {
+        broken.push(`${client.id} does not know that the run is over`);
+      }
+    }
+    return broken;
+  }
+
+  /** `1.1 train ada accepted 0.25`, for all assignments of all attempts. */
+  async outcomes(): Promise<string[]> {
+    const rounds = await this.store.rounds(this.run.id);
+    const lists = rounds.map(async ({ round: { number, attempt } }) => {
+      const records = await this.store.assignments(this.run.id, number, attempt);
+      return records.map(({ kind, clientId, state, update }) =>
+        [`${number}.${attempt}`, kind, clientId, state, update?.weight ?? '-'].join(' '),
+      );
+    });
+    return (await Promise.all(lists)).flat();
+  }
+
+  async phases(): Promise<string[]> {
+    const rounds = await this.store.rounds(this.run.id);
+    return rounds.map(({ round: { number, attempt, phase } }) => `${number}.${attempt} ${phase}`);
+  }
+
+  async ledger(): Promise<string[]> {
+    return (await this.store.events(this.run.id)).map(({ type }) => type);
+  }
+
+  /** Updates that were recorded, and whose bytes are still there. */
+  async leftovers(): Promise<string[]> {
+    const rounds = await this.store.rounds(this.run.id);
+    const left: string[] = [];
+    for (const { round } of rounds) {
+      for (const { id, clientId, update } of await this.store.assignments(
+        this.run.id,
+        round.number,
+        round.attempt,
+      )) {
+        const isThere = update && (await this.blobs.open(update.sha256).catch(() => null));
+        if (isThere) left.push(`${round.number}.${round.attempt} ${clientId} ${id}`);
+      }
+    }
+    return left;
+  }
+
+  /** Engines that see each other's clients: one presence for all. */
+  present(): Presence[] {
+    return [...this.players.values()].flatMap((player) =>
+      player.present ? [{ ...player.client, ...player.abilities }] : [],
+    );
+  }
+
+  #transport(isAlive: () => boolean): Transport {
+    const tell = (clientId: string, message: (player: Player) => void): void => {
+      if (!isAlive()) return;
+      queueMicrotask(() => {
+        const player = this.players.get(clientId);
+        if (player?.present) message(player);
+      });
+    };
+    return {
+      present: () => this.present(),
+      assign: (clientId, assignment) => tell(clientId, (player) => player.take(assignment)),
+      closed: (_run, clientId, id) => tell(clientId, (player) => player.close(id)),
+      weighed: (_run, clientId, message) => tell(clientId, (p) => void p.weights.push(message)),
+      announce: (_run, state) => {
+        if (!isAlive()) return;
+        this.announced.push(state);
+        for (const [clientId] of this.players) tell(clientId, (p) => void p.heard.push(state));
+      },
+    };
+  }
+
+  /** The timers of a process die with it. */
+  #clockOf(isAlive: () => boolean): Pick<VirtualClock, 'now' | 'wakeAt'> {
+    return {
+      now: () => this.clock.now(),
+      wakeAt: (at, callback) =>
+        this.clock.wakeAt(at, () => {
+          if (isAlive()) callback();
+        }),
+    };
+  }
+}
+
+type Manner = (assignment: Assignment, player: Player) => 'answer' | 'ignore';
+
+export class Player {
+  present = false;
+  /** What it does with an assignment. */
+  manner: Manner = () => 'answer';
+  abilities = { trains: true, evaluates: true, oracleBatches: 0 };
+  readonly assigned: Assignment[] = [];
+  readonly receipts: Receipt[] = [];
+  readonly reports: string[] = [];
+  readonly weights: Weighed[] = [];
+  readonly closed: string[] = [];
+  readonly heard: RunState[] = [];
+  readonly errors: TributaryError[] = [];
+  /** Work that has no answer yet. */
+  readonly #open = new Map<string, Assignment>();
+
+  constructor(
+    readonly world: World,
+    readonly client: Client,
+    readonly numExamples: number,
+  ) {
+    this.abilities.trains = client.role !== 'evaluator';
+  }
+
+  async connect(): Promise<void> {
+    this.present = true;
+    const { engine } = await this.#life();
+    for (const each of this.#engines()) each.joined({ ...this.client, ...this.abilities });
+    // A process that dies meanwhile never answers.
+    void engine.openAssignments(this.client).then(
+      (listed) => {
+        for (const known of this.#open.values()) void this.answer(known);
+        for (const assignment of listed) this.take(assignment);
+      },
+      () => this.world.clock.wakeAt(this.world.clock.now() + RETRY_MS, () => void this.connect()),
+    );
+    await this.world.settle();
+  }
+
+  /** Goes away, and the engines hear of it. */
+  leave(): void {
+    this.present = false;
+    for (const engine of this.#engines()) engine.left(this.client);
+  }
+
+  /** The connection is gone with the process. */
+  cut(): void {
+    this.present = false;
+  }
+
+  take(assignment: Assignment): void {
+    if (this.assigned.some(({ id }) => id === assignment.id)) {
+      if (!this.#open.has(assignment.id)) return;
+    } else {
+      this.assigned.push(assignment);
+    }
+    this.#open.set(assignment.id, assignment);
+    if (this.manner(assignment, this) === 'answer') void this.answer(assignment);
+  }
+
+  close(id: string): void {
+    this.#open.delete(id);
+    this.closed.push(id);
+  }
+
+  /** Does the work and hands it in, again and again until there is an answer. */
+  async answer(assignment: Assignment): Promise<void> {
+    try {
+      if (assignment.kind === 'train') await this.upload(assignment);
+      else await this.report(assignment);
+      this.#open.delete(assignment.id);
+    } catch (error) {
+      if (!(error instanceof TributaryError)) throw error;
+      this.errors.push(error);
+      if (!error.retryable) this.#open.delete(assignment.id);
+      const later = this.world.clock.now() + RETRY_MS;
+      this.world.clock.wakeAt(later, () => {
+        if (this.present && this.#open.has(assignment.id)) void this.answer(assignment);
+      });
+    }
+  }
+
+  async upload(assignment: Assignment, bytes?: Uint8Array): Promise<Receipt> {
+    const content = bytes ?? (await this.update(assignment));
+    const life = await this.#life();
+    const staged = await this.stage(content, life);
+    const receipt = await life.engine.submit(this.client, assignment.id, staged);
+    this.receipts.push(receipt);
+    return receipt;
+  }
+
+  stage(content: Uint8Array, { storage }: Life): Promise<StagedBlob> {
+    // eslint-disable-next-line @typescript-eslint/require-await -- a stream of one chunk
+    const source = async function* (): AsyncGenerator<Uint8Array> {
+      yield content;
+    };
+    return storage.blobs.stage(source(), content.byteLength);
+  }
+
+  /** The bytes of a good update. */
+  async update(assignment: Assignment): Promise<Uint8Array> {
+    const { tensors } = plainTask.model;
+    const blob = await this.world.blobs.open(assignment.checkpoint.sha256);
+    const model = readParams(await readAll(blob), tensors);
+    const result = await plainTrainer(
+      this.client.id,
+      this.numExamples,
+    )({
+      task: plainTask,
+      model,
+      config: assignment.training,
+      round: assignment.round,
+      role: this.client.role,
+      seed: assignment.seed,
+      vectors: assignment.vectors,
+      signal: new AbortController().signal,
+      progress: () => undefined,
+    });
+    return encodeUpdate(assignment, tensors, model, result);
+  }
+
+  async report(assignment: Assignment): Promise<void> {
+    const blob = await this.world.blobs.open(assignment.checkpoint.sha256);
+    const model = readParams(await readAll(blob), plainTask.model.tensors);
+    const report = await plainEvaluator(
+      this.client.id,
+      this.numExamples,
+    )({
+      task: plainTask,
+      model,
+      round: assignment.round,
+      signal: new AbortController().signal,
+    });
+    const life = await this.#life();
+    const taken = await life.engine.report(this.client, assignment.id, report);
+    this.reports.push(`${assignment.round} ${taken}`);
+  }
+
+  /** Where nobody lives, there is no answer, and the client will connect again. */
+  #life(): Promise<Life> {
+    const life = this.#lives().at(0);
+    return life ? Promise.resolve(life) : new Promise(() => undefined);
+  }
+
+  /** Living processes, the one that this client's requests reach first: they are spread by name. */
+  #lives(): Life[] {
+    const alive = this.world.lives.filter((life) => life.alive);
+    const first = this.client.id.length % alive.length;
+    return [...alive.slice(first), ...alive.slice(0, first)];
+  }
+
+  #engines(): Engine[] {
+    return this.#lives().map(({ engine }) => engine);
+  }
+}
