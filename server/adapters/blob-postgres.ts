@@ -4,7 +4,8 @@
  * stays flat whatever the model's size.
  *
  * Through pg and not Prisma, which would pass bytes as base64 inside JSON. (pg's own option for
- * binary results corrupts bytes: as of 8.23 it reads every value as UTF-8. Hexadecimal it is.)
+ * binary results corrupts bytes: as of 8.23 it reads every value as UTF-8. Base64 is read at half
+ * the cost of its default, hexadecimal.)
  */
 import { type FileHandle, open, rm } from 'node:fs/promises';
 import pg from 'pg';
@@ -182,7 +183,7 @@ async function readParts(
   to: number,
 ): Promise<Buffer[]> {
   const text = `
-    SELECT substring(data FROM first + 1 FOR last - first) AS part
+    SELECT encode(substring(data FROM first + 1 FOR last - first), 'base64') AS part
     FROM (
       SELECT index, data,
              greatest($2::bigint - index::bigint * ${chunkBytes}, 0)::int AS first,
@@ -192,8 +193,8 @@ async function readParts(
         AND index BETWEEN $2::bigint / ${chunkBytes} AND ($3::bigint - 1) / ${chunkBytes}
     ) AS wanted
     ORDER BY index`;
-  const { rows } = await pool.query<{ part: Buffer }>(text, [sha256, from, to]);
-  return rows.map(({ part }) => part);
+  const { rows } = await pool.query<{ part: string }>(text, [sha256, from, to]);
+  return rows.map(({ part }) => Buffer.from(part, 'base64'));
 }
 
 async function transaction(

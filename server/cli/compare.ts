@@ -1,55 +1,10 @@
 /** `tributary compare`: rules beside each other on the same seeds, mean and spread over seeds. */
 import type { Command } from 'commander';
-import { prepareBackend } from '../../client/tfjs/backend.js';
-import { runExperiment } from '../simulation/experiment.js';
-import type { Story } from '../simulation/stories.js';
-import { domainShift, labelSkew } from '../simulation/stories.js';
-import { print, table } from './output.js';
-import { wholeNumber } from './run.js';
 
-interface CompareOptions {
+export interface CompareOptions {
   readonly seeds: string;
   readonly quick?: boolean;
   readonly json?: boolean;
-}
-
-interface Setting {
-  readonly title: string;
-  /** Rounds whose accuracy is reported. */
-  readonly at: readonly number[];
-  readonly story: (seed: number) => Promise<Story>;
-}
-
-interface Row {
-  readonly rule: string;
-  /** By seed: accuracy at each reported round. */
-  readonly accuracy: readonly (readonly number[])[];
-}
-
-interface Comparison {
-  readonly title: string;
-  readonly at: readonly number[];
-  readonly rows: readonly Row[];
-}
-
-/** Clients of the label-skew comparison. */
-const CLIENTS = 10;
-
-function settings(quick: boolean): Setting[] {
-  const skewRounds = quick ? 2 : 10;
-  const shiftRounds = quick ? 2 : 10;
-  return [
-    {
-      title: `Label skew: MLP 784-64-10, ${CLIENTS} clients, Dirichlet(0.1)`,
-      at: quick ? [2] : [1, 3, 5, 10],
-      story: (seed) => labelSkew(seed, skewRounds, CLIENTS),
-    },
-    {
-      title: 'Domain shift: 5 upright sources of 800, 1 target with 100 turned by 45 degrees',
-      at: quick ? [2] : [1, 3, 5, 10],
-      story: (seed) => domainShift(seed, shiftRounds),
-    },
-  ];
 }
 
 export function addCompareCommand(program: Command): void {
@@ -59,59 +14,8 @@ export function addCompareCommand(program: Command): void {
     .option('--seeds <number>', 'how many seeds, from 1', '5')
     .option('--quick', 'one seed and two rounds: only whether it runs')
     .option('--json', 'print JSON')
-    .action(compare);
-}
-
-async function compare(options: CompareOptions): Promise<void> {
-  const seeds = options.quick ? 1 : wholeNumber(options.seeds, '--seeds');
-  const backend = await prepareBackend();
-  const comparisons: Comparison[] = [];
-  for (const setting of settings(options.quick ?? false)) {
-    comparisons.push(await compareOn(setting, seeds));
-    if (!options.json) process.stdout.write(`${rendered(comparisons.at(-1)!)}\n\n`);
-  }
-  if (options.json) print({ backend, seeds, comparisons }, true, String);
-  else
-    process.stdout.write(
-      `${seeds} seeds, ${backend.name} ${backend.version}: mean ± standard deviation\n`,
-    );
-}
-
-async function compareOn(
-  { title, at, story: storyOf }: Setting,
-  seeds: number,
-): Promise<Comparison> {
-  const byRule = new Map<string, number[][]>();
-  for (let seed = 1; seed <= seeds; seed++) {
-    const story = await storyOf(seed);
-    for (const run of story.runs) {
-      const { accuracy } = await runExperiment(story, run);
-      const rows = byRule.get(run.label) ?? [];
-      byRule.set(run.label, [...rows, at.map((round) => accuracy[round - 1])]);
-      note(`${run.label}, seed ${seed}: ${accuracy.at(-1)?.toFixed(4) ?? '-'}`);
-    }
-  }
-  return { title, at, rows: [...byRule].map(([rule, accuracy]) => ({ rule, accuracy })) };
-}
-
-/** Progress goes to standard error: standard output is the table. */
-function note(text: string): void {
-  if (process.stderr.isTTY) process.stderr.write(`\r\u001b[K${text}`);
-}
-
-function rendered({ title, at, rows }: Comparison): string {
-  if (process.stderr.isTTY) process.stderr.write('\r\u001b[K');
-  const head = ['rule', ...at.map((round) => `round ${round}`)];
-  const cells = rows.map(({ rule, accuracy }) => [
-    rule,
-    ...at.map((_, i) => meanAndDeviation(accuracy.map((bySeed) => bySeed[i]))),
-  ]);
-  return `${title}\n${table(head, cells)}`;
-}
-
-function meanAndDeviation(values: readonly number[]): string {
-  const mean = values.reduce((a, b) => a + b, 0) / values.length;
-  if (values.length < 2) return (100 * mean).toFixed(2);
-  const variance = values.reduce((sum, v) => sum + (v - mean) ** 2, 0) / (values.length - 1);
-  return `${(100 * mean).toFixed(2)} ± ${(100 * Math.sqrt(variance)).toFixed(2)}`;
+    .action(async (options: CompareOptions) => {
+      const { compare } = await import('./compare/course.js');
+      await compare(options);
+    });
 }

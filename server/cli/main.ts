@@ -1,4 +1,7 @@
-/** The command `tributary`. One file a command. */
+/**
+ * The command `tributary`. One file a command. What a command works with is loaded when it runs: TF.js
+ * and the database client take most of a second, and `tributary run list` needs neither.
+ */
 import { Command } from 'commander';
 import { explain } from './api.js';
 import { addCompareCommand } from './compare.js';

@@ -7,7 +7,6 @@ import type { Role } from '../../protocol/run.js';
 import type { ConnectionOptions } from './connection.js';
 import { connect, operatorCommand } from './connection.js';
 import { bytes, print, sparkline, table } from './output.js';
-import { loadRunFile } from './run-file.js';
 
 export function addRunCommands(program: Command): void {
   const run = program.command('run').description('create, list, show and stop runs');
@@ -18,6 +17,7 @@ export function addRunCommands(program: Command): void {
     .action(async (file: string, options: ConnectionOptions & { client: string[] }) => {
       const api = await connect(options);
       const wanted = options.client.map(nameAndRole);
+      const { loadRunFile } = await import('./run-file.js');
       const summary = await api.createRun(await loadRunFile(file, api));
       const clients = [];
       for (const { name, role } of wanted) clients.push(await api.enrol(summary.id, name, role));

@@ -1,6 +1,5 @@
 /** `tributary serve`: the coordinator, until a signal stops it. */
 import type { Command } from 'commander';
-import { serve } from '../main.js';
 import { wholeNumber } from './run.js';
 
 interface ServeOptions {
@@ -16,11 +15,12 @@ export function addServeCommand(program: Command): void {
     .option('--port <number>', 'port to listen on; 0 for any free one')
     .option('--host <address>', 'address to listen on')
     .option('--data-dir <folder>', 'embedded database, blobs and operator token')
-    .action(({ port, host, dataDir }: ServeOptions) =>
-      serve(process.env, {
+    .action(async ({ port, host, dataDir }: ServeOptions) => {
+      const { serve } = await import('../main.js');
+      await serve(process.env, {
         ...(port === undefined ? {} : { port: wholeNumber(port, '--port') }),
         ...(host === undefined ? {} : { host }),
         ...(dataDir === undefined ? {} : { dataDir }),
-      }),
-    );
+      });
+    });
 }

@@ -6,9 +6,9 @@
  */
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { chmod, cp, readdir, rename, rm, stat } from 'node:fs/promises';
+import { chmod, cp, readFile, readdir, rename, rm, stat, symlink } from 'node:fs/promises';
 import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { promisify } from 'node:util';
 import { type Account, unavailable } from './account.js';
 
@@ -33,6 +33,7 @@ export async function findBinaries(directory: string, account?: Account): Promis
   // Some package managers drop the permission to execute.
   await makeExecutable(installed.initdb);
   await makeExecutable(installed.postgres);
+  await restoreLinks(native);
   const failure = await tryOut(installed, account);
   if (!failure) return installed;
   if (!account || failure.code !== 'EACCES') throw unusable(failure);
@@ -80,6 +81,21 @@ function programs(native: string, version: string): Binaries {
     postgres: join(native, 'bin', `postgres${suffix}`),
     major: version.split('.')[0],
   };
+}
+
+/**
+ * Makes the links between libraries that the package makes when it is installed: npm may have been
+ * told not to run its script. A read-only installation cannot be mended; trying it out tells the rest.
+ */
+async function restoreLinks(native: string): Promise<void> {
+  const list = join(native, 'pg-symlinks.json');
+  if (!existsSync(list)) return;
+  const links = JSON.parse(await readFile(list, 'utf8')) as { source: string; target: string }[];
+  const root = dirname(native);
+  for (const { source, target } of links) {
+    if (existsSync(join(root, target))) continue;
+    await symlink(relative(dirname(target), source), join(root, target)).catch(() => undefined);
+  }
 }
 
 async function makeExecutable(file: string): Promise<void> {

@@ -22,7 +22,6 @@ const CALLS_WITHOUT_END = 100_000;
 export interface FaultyStorage extends Storage {
   /** Names of the calls, in order. */
   readonly calls: string[];
-  readonly isDead: () => boolean;
 }
 
 const never = (): Promise<never> => new Promise(() => undefined);
@@ -32,22 +31,23 @@ export function unavailable(): TributaryError {
 }
 
 /** Once it has died, no call ever answers: the process that made it is gone. */
-export function faulty({ store, blobs }: Storage, plan: Plan, onDeath = () => {}): FaultyStorage {
+export function faulty({ store, blobs }: Storage, plan: Plan, onDeath: () => void): FaultyStorage {
   const calls: string[] = [];
   let dead = false;
+  const isDead = (): boolean => dead;
   const die = (): Promise<never> => {
     dead = true;
     onDeath();
     return never();
   };
   const attempt = async (name: string, work: () => Promise<unknown>): Promise<unknown> => {
-    if (dead) return never();
+    if (isDead()) return never();
     calls.push(name);
     if (calls.length > CALLS_WITHOUT_END) throw new Error('the engine turns in circles');
     const fault = plan(calls.length, name);
     if (!fault) {
       const result = await work();
-      return dead ? never() : result;
+      return isDead() ? never() : result;
     }
     if (fault.when === 'after') await work();
     if (fault.how === 'die') return die();
@@ -72,7 +72,6 @@ export function faulty({ store, blobs }: Storage, plan: Plan, onDeath = () => {}
     store: watched(store, 'store'),
     blobs: watched(blobs, 'blobs'),
     calls,
-    isDead: () => dead,
   };
 }
 

@@ -96,7 +96,8 @@ export class World {
   boot(plan: Plan = faultless): Life {
     const complaints: string[] = [];
     const complain = (facts: object, message: string): void => {
-      complaints.push(`${message} ${String((facts as { err?: unknown }).err ?? '')}`.trim());
+      const { err } = facts as { err?: unknown };
+      complaints.push(err instanceof Error ? `${message}: ${err.message}` : message);
     };
     const log = { info: () => undefined, warn: complain, error: complain };
     let die!: () => void;
@@ -154,12 +155,16 @@ export class World {
   /** Plays until `done`, or until the run is over. A process that died is followed by another. */
   async play(done = () => this.isOver()): Promise<void> {
     await this.settle();
-    for (let turns = 0; !(await done()); turns++) {
+    for (let turns = 0; this.#isDeserted || !(await done()); turns++) {
       if (turns > MOST_TURNS) throw new Error(`turns in circles: ${await this.standing()}`);
-      if (this.lives.every(({ alive }) => !alive)) await this.#again();
+      if (this.#isDeserted) await this.#again();
       else await this.turn();
     }
     await this.settle();
+  }
+
+  get #isDeserted(): boolean {
+    return this.lives.every(({ alive }) => !alive);
   }
 
   async #again(): Promise<void> {
@@ -332,10 +337,17 @@ export class Player {
       (listed) => {
         for (const known of this.#open.values()) void this.answer(known);
         for (const assignment of listed) this.take(assignment);
+        void this.#welcome();
       },
       () => this.world.clock.wakeAt(this.world.clock.now() + RETRY_MS, () => void this.connect()),
     );
     await this.world.settle();
+  }
+
+  /** What the gateway's welcome says. */
+  async #welcome(): Promise<void> {
+    const { status, spec } = (await this.world.store.run(this.client.runId))!;
+    this.heard.push({ status, round: 0, rounds: spec.rounds, version: 0 });
   }
 
   /** Goes away, and the engines hear of it. */
