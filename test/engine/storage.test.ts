@@ -63,6 +63,9 @@ describe('while the storage is away', () => {
   });
 
   it('nothing that was acknowledged is lost, and nothing counts twice, in a storm of failures', async () => {
+    const calm = await World.create({ spec: { rounds: 2 } });
+    await calm.open();
+    await calm.play();
     for (let seed = 1; seed <= 12; seed++) {
       const world = await World.create({ spec: { rounds: 2, deadlineMs: 7_200_000 } });
       // One call in thirty fails, before or after it took effect; the first ones let it start.
@@ -78,6 +81,7 @@ describe('while the storage is away', () => {
       expect(await world.brokenPromises()).toEqual([]);
       const trained = (await world.outcomes()).filter((line) => line.includes('train'));
       expect(trained).toHaveLength(6);
+      expect(await world.checkpoints()).toEqual(await calm.checkpoints());
       for (const line of trained) expect(line).toContain('accepted 0.');
     }
   });

@@ -171,7 +171,7 @@ interface Round {
   readonly runId: string;
   readonly clients: readonly RawClient[];
   readonly assignments: readonly Assignment[];
-  url(k: number): string;
+  readonly url: (k: number) => string;
 }
 
 /** A run of one round in which every client has its assignment. */

@@ -31,7 +31,8 @@ const connected = new Set<RawClient>();
 
 export async function rawClient(url: string, name: string, token: string): Promise<RawClient> {
   const socket = io(url, { auth: { token }, forceNew: true, reconnection: false });
-  const [given, ends]: [Assignment[], Map<string, string>] = [[], new Map()];
+  const given: Assignment[] = [];
+  const ends = new Map<string, string>();
   const waiting = new Set<() => void>();
   const until = <T>(look: () => T | undefined): Promise<T> =>
     new Promise((resolve) => {

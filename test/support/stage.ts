@@ -30,7 +30,8 @@ export interface Stage {
 }
 
 export async function openStage(options: CoordinatorOptions = {}): Promise<Stage> {
-  const { url: databaseUrl, drop } = await testDatabase();
+  const testing = await testDatabase();
+  const databaseUrl = testing.url;
   const dataDir = await mkdtemp(join(tmpdir(), 'tributary-stage-'));
   const coordinator = await createCoordinator({
     databaseUrl,
@@ -51,7 +52,7 @@ export async function openStage(options: CoordinatorOptions = {}): Promise<Stage
     close: async () => {
       await database.close();
       await coordinator.close();
-      await drop();
+      await testing.drop();
       await rm(dataDir, { recursive: true, force: true });
     },
   };

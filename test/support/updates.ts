@@ -36,8 +36,8 @@ export function withTensor(parts: UpdateParts, name: string, tensor: TensorInput
 }
 
 export function withoutTensor(parts: UpdateParts, name: string): UpdateParts {
-  const { [tensorKey('delta', name)]: _dropped, ...tensors } = parts.tensors;
-  return { ...parts, tensors };
+  const others = Object.entries(parts.tensors).filter(([key]) => key !== tensorKey('delta', name));
+  return { ...parts, tensors: Object.fromEntries(others) };
 }
 
 /** Replaces facts by their JSON text, so that `1e400` and `NaN` can be written; null drops one. */

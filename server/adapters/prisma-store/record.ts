@@ -4,7 +4,7 @@ import type { Receipt } from '../../../protocol/update.js';
 import type { UpdateRow } from '../../core/ports.js';
 import { judge, receiptOf, verdictOf } from '../receipts.js';
 import { unknownAssignment, usedAssignment } from '../refusals.js';
-import { findAssignment, lockedPlace } from './assignments.js';
+import { findAssignment, lockedPlace } from './assignment-rows.js';
 import type { Tx } from './database.js';
 import { toDate } from './rows.js';
 

@@ -4,7 +4,7 @@ import type { Round, TallyRow } from '../../core/round.js';
 import { Prisma } from '../generated/prisma/client.js';
 import { sortedTally } from '../order.js';
 import { storableJson, storableText } from '../storable.js';
-import { insertAssignments, setWeights } from './assignments.js';
+import { insertAssignments, setWeights } from './assignment-rows.js';
 import type { Database, Tx } from './database.js';
 import { append } from './ledger.js';
 import { toCheckpoint, toDate, toDateOrNull, toJson, toRound } from './rows.js';

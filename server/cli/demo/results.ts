@@ -55,7 +55,7 @@ export function finalAccuracy({ accuracy }: Pick<Curve, 'accuracy'>): number {
 function renderWeights(story: Story, results: readonly RunResult[]): string {
   const total = story.clients.reduce((sum, { data }) => sum + data.size, 0);
   const weightOf = ({ last }: RunResult, name: string): string =>
-    last.updates.find((u) => u.clientId === name && u.kind === 'train')?.weight?.toFixed(3) ?? '';
+    last.updates.find((u) => u.clientId === name && u.kind === 'train')?.weight?.toFixed(4) ?? '';
   const rows = story.clients.map(({ name, data }) => [
     name,
     String(data.size),

@@ -19,9 +19,18 @@ export type Plan = (
 /** A loop that asks the storage so often without any time passing will never stop. */
 const CALLS_WITHOUT_END = 100_000;
 
+export interface Faults {
+  readonly plan: Plan;
+  readonly onDeath: () => void;
+  /** How long a call takes: no time of the clock, but others get their turn. */
+  readonly pause: () => Promise<void>;
+}
+
 export interface FaultyStorage extends Storage {
   /** Names of the calls, in order. */
   readonly calls: string[];
+  /** Calls that are not answered yet. */
+  readonly underWay: () => number;
 }
 
 const never = (): Promise<never> => new Promise(() => undefined);
@@ -31,8 +40,10 @@ export function unavailable(): TributaryError {
 }
 
 /** Once it has died, no call ever answers: the process that made it is gone. */
-export function faulty({ store, blobs }: Storage, plan: Plan, onDeath: () => void): FaultyStorage {
+export function faulty({ store, blobs }: Storage, faults: Faults): FaultyStorage {
+  const { plan, onDeath, pause } = faults;
   const calls: string[] = [];
+  let underWay = 0;
   let dead = false;
   const isDead = (): boolean => dead;
   const die = (): Promise<never> => {
@@ -45,6 +56,7 @@ export function faulty({ store, blobs }: Storage, plan: Plan, onDeath: () => voi
     calls.push(name);
     if (calls.length > CALLS_WITHOUT_END) throw new Error('the engine turns in circles');
     const fault = plan(calls.length, name);
+    await pause();
     if (!fault) {
       const result = await work();
       return isDead() ? never() : result;
@@ -53,13 +65,21 @@ export function faulty({ store, blobs }: Storage, plan: Plan, onDeath: () => voi
     if (fault.how === 'die') return die();
     throw unavailable();
   };
+  const counted = async (name: string, work: () => Promise<unknown>): Promise<unknown> => {
+    underWay++;
+    try {
+      return await attempt(name, work);
+    } finally {
+      underWay--;
+    }
+  };
   const watched = <T extends object>(target: T, kind: string): T =>
     new Proxy(target, {
       get: (of, key) => {
         const member: unknown = Reflect.get(of, key);
         if (typeof member !== 'function') return member;
         return async (...args: unknown[]) => {
-          const result = await attempt(`${kind}.${String(key)}`, async () =>
+          const result = await counted(`${kind}.${String(key)}`, async () =>
             (member as (...given: unknown[]) => Promise<unknown>).apply(of, args),
           );
           // Blobs are handles: what is done with them later is done to the storage too.
@@ -72,6 +92,7 @@ export function faulty({ store, blobs }: Storage, plan: Plan, onDeath: () => voi
     store: watched(store, 'store'),
     blobs: watched(blobs, 'blobs'),
     calls,
+    underWay: () => (dead ? 0 : underWay),
   };
 }
 

@@ -68,6 +68,8 @@ export class World {
   readonly players = new Map<string, Player>();
   readonly announced: RunState[] = [];
   run!: Run;
+  /** How long each call of the storage takes. */
+  pause: () => Promise<void> = () => Promise.resolve();
   readonly #oracles: OracleProvider;
 
   private constructor({ oracles = noOracles }: WorldOptions) {
@@ -102,10 +104,11 @@ export class World {
     const log = { info: () => undefined, warn: complain, error: complain };
     let die!: () => void;
     const death = new Promise<void>((resolve) => (die = resolve));
-    const storage = faulty(this, plan, () => {
+    const onDeath = (): void => {
       life.alive = false;
       die();
-    });
+    };
+    const storage = faulty(this, { plan, onDeath, pause: this.pause });
     const isAlive = (): boolean => life.alive;
     const engine = createEngine({
       store: storage.store,
@@ -130,7 +133,10 @@ export class World {
 
   /** Lets everything happen that needs no time. */
   async settle(): Promise<void> {
-    for (let i = 0; i < 3; i++) await new Promise((resolve) => setImmediate(resolve));
+    for (let quiet = 0; quiet < 3; quiet++) {
+      await new Promise((resolve) => setImmediate(resolve));
+      if (this.lives.some(({ storage }) => storage.underWay() > 0)) quiet = 0;
+    }
   }
 
   /** Moves time to the next moment at which somebody wants to be woken. */
