@@ -3,9 +3,9 @@ import { TributaryError, parse } from '../../protocol/errors.js';
 import type { Assignment } from '../../protocol/messages.js';
 import { plainName } from '../../protocol/model.js';
 import type { Role } from '../../protocol/run.js';
-import type { EvaluationReport } from '../../protocol/update.js';
+import type { EvaluationReport, Receipt } from '../../protocol/update.js';
 import { referenceKernels } from '../core/kernels/reference.js';
-import type { AssignmentRecord, Client, Presence, Run } from '../core/ports.js';
+import type { AssignmentRecord, Client, Presence, Run, StagedBlob } from '../core/ports.js';
 import { assignmentMessage } from './assignments.js';
 import { isOpen } from '../core/round.js';
 import { loadState } from './checkpoints.js';
@@ -17,6 +17,7 @@ import { releaseEnded } from './recovery.js';
 import { RunLoop } from './run-loop.js';
 import { composedRule } from './run-rule.js';
 import { hashToken, newToken } from './tokens.js';
+import { UnderWay } from './under-way.js';
 
 export function createEngine(engineParts: EngineParts): Engine {
   const parts = {
@@ -26,6 +27,7 @@ export function createEngine(engineParts: EngineParts): Engine {
   };
   const { store, clock, log } = parts;
   const loops = new Map<string, RunLoop>();
+  const receiving = new UnderWay();
   let closed = false;
 
   const loopOf = (runId: string): RunLoop => {
@@ -62,6 +64,21 @@ export function createEngine(engineParts: EngineParts): Engine {
     return record;
   };
 
+  const receive = async (client: Client, id: string, staged: StagedBlob): Promise<Receipt> => {
+    let record: AssignmentRecord;
+    let run: Run;
+    try {
+      record = await trainingOf(client, id);
+      run = await runOf(record.runId);
+    } catch (error) {
+      await staged.discard();
+      throw error;
+    }
+    const receipt = await submit(run, record, staged, parts);
+    poke(client.runId);
+    return receipt;
+  };
+
   return {
     async start() {
       for (const run of await store.runs()) {
@@ -76,7 +93,7 @@ export function createEngine(engineParts: EngineParts): Engine {
 
     async close() {
       closed = true;
-      await Promise.all([...loops.values()].map((loop) => loop.close()));
+      await Promise.all([receiving.settled(), ...[...loops.values()].map((loop) => loop.close())]);
     },
 
     async createRun(input) {
@@ -150,20 +167,8 @@ export function createEngine(engineParts: EngineParts): Engine {
       return maxUploadBytes(await runOf(record.runId), record.role);
     },
 
-    async submit(client, assignmentId, staged) {
-      let record: AssignmentRecord;
-      let run: Run;
-      try {
-        record = await trainingOf(client, assignmentId);
-        run = await runOf(record.runId);
-      } catch (error) {
-        await staged.discard();
-        throw error;
-      }
-      const receipt = await submit(run, record, staged, parts);
-      poke(client.runId);
-      return receipt;
-    },
+    submit: (client, assignmentId, staged) =>
+      receiving.track(receive(client, assignmentId, staged)),
 
     async report(client, assignmentId, report: EvaluationReport) {
       const record = await assignmentOf(client, assignmentId);

@@ -60,7 +60,9 @@ export async function submit(
     await (counts ? staged.commit() : staged.discard());
     settled = true;
     const receipt = await store.record(record.id, row(judgement));
-    if (counts && !(await isNeeded(receipt, run, record, store))) await blobs.delete(sha256);
+    // One that is late may have been committed by an earlier attempt whose answer was lost.
+    const mayBeStored = counts || receipt.status === 'late';
+    if (mayBeStored && !(await isNeeded(receipt, run, record, store))) await blobs.delete(sha256);
     return receipt;
   } catch (error) {
     // What could not be committed would fill the spool, one copy each time that the client tries.

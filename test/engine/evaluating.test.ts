@@ -4,7 +4,8 @@ import { pooled } from '../../server/engine/evaluation.js';
 import { World } from './support/world.js';
 
 const times = { deadlineMs: 60_000, graceMs: 10_000, evaluateDeadlineMs: 30_000 };
-const clients = { ada: 'source', Bo: 'source', judge: 'evaluator' } as const;
+/** In the order in which they connect: the judge is there before training begins. */
+const clients = { judge: 'evaluator', ada: 'source', Bo: 'source' } as const;
 
 async function evaluations(world: World) {
   return (await world.store.rounds(world.run.id)).map(({ evaluation }) =>

@@ -215,14 +215,53 @@ describe('a coordinator that is killed', () => {
     const { history } = await coordinator.api.run(run.id);
     expect(history.map(({ evaluation }) => evaluation?.numExamples)).toEqual([5, 5, 5]);
   });
+});
 
-  async function waitingBackends(count: number): Promise<void> {
-    await eventually(`${count} transactions wait for a lock`, async () => {
-      const rows = await look.query(
-        `SELECT pid FROM pg_stat_activity
-         WHERE datname = current_database() AND wait_event_type = 'Lock'`,
-      );
-      return rows.length >= count ? true : null;
-    });
+describe('a coordinator that is stopped', () => {
+  it('by SIGTERM lets its clients know, and goes on with them when it is started again', async () => {
+    const held = new Gate();
+    const { run, clients } = await joinAll((name) => ({
+      hold: (round) => (name === 'cyd' && round === 2 ? held.pass() : undefined),
+    }));
+    await Promise.all([clients.ada.receipt(2), clients.bob.receipt(2), clients.cyd.training(2)]);
+    expect(await coordinator.stop()).toMatchObject({ code: 0, stderr: '' });
+    const { error } = await clients.cyd.log.nth('disconnected');
+    expect(error).toMatchObject({ code: 'shutting_down' });
+    await coordinator.start();
+    held.open();
+    await expectAsIfNothingHappened(run, clients);
+    expectTrainedOnce(clients);
+  });
+});
+
+describe('a coordinator that loses its database', () => {
+  it('goes on where it was when the database is back', async () => {
+    let cut: Promise<unknown> | undefined;
+    const { run, clients } = await joinAll(() => ({
+      onEvent: (event) => {
+        if (event.type === 'sending' && event.work.round === 2) cut ??= endSessions();
+      },
+    }));
+    await expectAsIfNothingHappened(run, clients);
+    expectTrainedOnce(clients);
+    expect(await cut).not.toEqual([]);
+  });
+
+  /** Ends every session of the coordinator, whatever it is doing. */
+  function endSessions(): Promise<object[]> {
+    return look.query(
+      `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+       WHERE datname = current_database() AND pid <> pg_backend_pid()`,
+    );
   }
 });
+
+async function waitingBackends(count: number): Promise<void> {
+  await eventually(`${count} transactions wait for a lock`, async () => {
+    const rows = await look.query(
+      `SELECT pid FROM pg_stat_activity
+       WHERE datname = current_database() AND wait_event_type = 'Lock'`,
+    );
+    return rows.length >= count ? true : null;
+  });
+}

@@ -1,4 +1,5 @@
 /** The course of `tributary demo`. */
+import { once } from 'node:events';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { encodeDataset, writeDataset } from '../../../client/data/load.js';
@@ -12,6 +13,7 @@ import { domainShift, labelSkew } from '../../simulation/stories.js';
 import type { Story } from '../../simulation/stories.js';
 import { connectApi } from '../api.js';
 import type { DemoOptions } from '../demo.js';
+import { interruption } from '../interruption.js';
 import { print } from '../output.js';
 import { wholeNumber } from '../run.js';
 import { play, sharePath } from './play.js';
@@ -23,6 +25,7 @@ const CLIENTS = 8;
 
 export async function demo(options: DemoOptions): Promise<void> {
   const started = performance.now();
+  const signal = interruption();
   const rounds = wholeNumber(options.rounds, '--rounds');
   const seed = wholeNumber(options.seed, '--seed');
   const backend = await prepareBackend();
@@ -41,24 +44,35 @@ export async function demo(options: DemoOptions): Promise<void> {
       options,
       `coordinator at ${coordinator.url}, embedded PostgreSQL, clients on ${backend.name} ${backend.version}\n`,
     );
-    const results = await playAll(story, seed, folder, coordinator);
+    const results = await playAll(story, seed, {
+      folder,
+      coordinator,
+      signal,
+      silent: options.json ?? false,
+    });
     print(results, options.json, (value) => `\n${renderResults(story, value)}`);
     const seconds = (performance.now() - started) / 1000;
     say(options, `\n${results.length} runs of ${rounds} rounds in ${seconds.toFixed(0)} s`);
-    if (options.keep) await untilInterrupted(coordinator);
+    if (options.keep) await keepServing(coordinator, signal);
   } finally {
     await coordinator.close();
     await rm(folder, { recursive: true, force: true });
   }
 }
 
+interface Theatre {
+  readonly folder: string;
+  readonly coordinator: Coordinator;
+  readonly signal: AbortSignal;
+  readonly silent: boolean;
+}
+
 async function playAll(
   story: Story,
   seed: number,
-  folder: string,
-  { url, operatorToken }: Coordinator,
+  { folder, coordinator, signal, silent }: Theatre,
 ): Promise<RunResult[]> {
-  const api = connectApi(url, operatorToken);
+  const api = connectApi(coordinator.url, coordinator.operatorToken);
   for (const { name, data } of story.clients) await writeDataset(sharePath(folder, name), data);
   const { model } = story.task;
   const init = await api.putBlob(encodeParams(model, await initialParams(model, seed)));
@@ -67,7 +81,8 @@ async function playAll(
   for (const [index, run] of story.runs.entries()) {
     // Once is enough to show that a killed client changes nothing.
     const killInRound = index === 0 ? Math.ceil(story.common.rounds / 2) : null;
-    results.push(await play(story, run, { api, folder, init, proxy, killInRound }));
+    const stage = { api, folder, init, proxy, killInRound, signal, silent };
+    results.push(await play(story, run, stage));
   }
   return results;
 }
@@ -76,10 +91,10 @@ function say(options: DemoOptions, text: string): void {
   if (!options.json) process.stdout.write(`${text}\n`);
 }
 
-async function untilInterrupted({ url, operatorToken }: Coordinator): Promise<void> {
+async function keepServing(
+  { url, operatorToken }: Coordinator,
+  signal: AbortSignal,
+): Promise<void> {
   process.stdout.write(`\nserving at ${url} until Ctrl-C; operator token ${operatorToken}\n`);
-  await new Promise<void>((resolve) => {
-    process.once('SIGINT', resolve);
-    process.once('SIGTERM', resolve);
-  });
+  if (!signal.aborted) await once(signal, 'abort');
 }

@@ -7,7 +7,7 @@ import { TributaryError } from '../../../protocol/errors.js';
 import type { Api } from '../api.js';
 import type { ClientProcess } from './client-process.js';
 import { startClient } from './client-process.js';
-import { showProgress } from './progress.js';
+import { noProgress, showProgress } from './progress.js';
 import type { ProgressView } from './progress.js';
 import type { RunResult } from './results.js';
 import type { Story, StoryRun } from '../../simulation/stories.js';
@@ -21,6 +21,10 @@ export interface Stage {
   readonly proxy: string | null;
   /** Kill one client in the middle of this round, and replace it; null for never. */
   readonly killInRound: number | null;
+  /** Ends the run early, its processes with it. */
+  readonly signal: AbortSignal;
+  /** Shows no progress. */
+  readonly silent: boolean;
 }
 
 const EVALUATOR = 'held-out';
@@ -39,7 +43,7 @@ export async function play(story: Story, run: StoryRun, stage: Stage): Promise<R
     enrolled.set(name, (await api.enrol(id, name, role)).token);
   }
   const evaluator = await api.enrol(id, EVALUATOR, 'evaluator');
-  const view = showProgress(run.label, story.common.rounds);
+  const view = stage.silent ? noProgress : showProgress(run.label, story.common.rounds);
   try {
     const running = [...enrolled].map(([name, token]) => ({
       name,
@@ -55,6 +59,7 @@ export async function play(story: Story, run: StoryRun, stage: Stage): Promise<R
       );
     };
     const summary = await watch(story, evaluator.token, stage, view, replace);
+    stage.signal.throwIfAborted();
     if (summary.status !== 'completed') {
       const complaints = processes.map((p) => p.complaint()).filter(Boolean);
       throw new TributaryError(
@@ -84,6 +89,7 @@ async function watch(
     url: stage.api.url,
     token,
     evaluate: tfjsEvaluator({ data: story.test }),
+    signal: stage.signal,
     onEvent: (event) => {
       if (event.type === 'evaluated') {
         const { sums, numExamples } = event.report;

@@ -8,6 +8,12 @@ export interface ProgressView {
   end(): void;
 }
 
+export const noProgress: ProgressView = {
+  round: () => undefined,
+  say: () => undefined,
+  end: () => undefined,
+};
+
 export function showProgress(label: string, rounds: number): ProgressView {
   return process.stdout.isTTY ? barOf(label, rounds) : linesOf(label, rounds);
 }

@@ -14,6 +14,7 @@ import {
 import { TributaryError } from '../../../protocol/errors.js';
 import type { Task } from '../../../protocol/model.js';
 import type { JoinCommandOptions } from '../join.js';
+import { interruption } from '../interruption.js';
 import { bytes, print } from '../output.js';
 
 /** Examples of a validation set that make one batch of the oracle's answers. */
@@ -39,9 +40,6 @@ export async function joinCommand(url: string, options: JoinCommandOptions): Pro
     );
     return;
   }
-  const leaving = new AbortController();
-  process.once('SIGINT', () => leaving.abort());
-  process.once('SIGTERM', () => leaving.abort());
   const backend = await prepareBackend();
   const summary = await join({
     url,
@@ -54,7 +52,7 @@ export async function joinCommand(url: string, options: JoinCommandOptions): Pro
           oracle: tfjsClientOracle({ data: validation, batchSize: ORACLE_BATCH }),
         }
       : {}),
-    signal: leaving.signal,
+    signal: interruption(),
     ...(options.quiet || options.json ? {} : { onEvent: say }),
   });
   if (!options.quiet) print(summary, options.json, summed);

@@ -23,7 +23,7 @@ export interface Faults {
   readonly plan: Plan;
   readonly onDeath: () => void;
   /** How long a call takes: no time of the clock, but others get their turn. */
-  readonly pause: () => Promise<void>;
+  readonly pause: (name: string) => Promise<void>;
 }
 
 export interface FaultyStorage extends Storage {
@@ -56,7 +56,7 @@ export function faulty({ store, blobs }: Storage, faults: Faults): FaultyStorage
     calls.push(name);
     if (calls.length > CALLS_WITHOUT_END) throw new Error('the engine turns in circles');
     const fault = plan(calls.length, name);
-    await pause();
+    await pause(name);
     if (!fault) {
       const result = await work();
       return isDead() ? never() : result;

@@ -32,6 +32,6 @@ export function register(changes: Partial<OddRule>): () => void {
     ...changes,
   };
   const registry = rules as Map<string, AnyRule>;
-  registry.set(rule.name, rule as AnyRule);
+  registry.set(rule.name, rule);
   return () => registry.delete(rule.name);
 }

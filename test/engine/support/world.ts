@@ -3,38 +3,21 @@
  * do what a good client does: they train at once, resend until they have a receipt, and come back
  * after the coordinator died. Nothing waits for real time, so a stall shows: nobody is to be woken.
  */
-import { readParams } from '../../../client/checkpoint.js';
-import { encodeUpdate } from '../../../client/update.js';
 import { TributaryError } from '../../../protocol/errors.js';
-import type { Assignment, RunState, Weighed } from '../../../protocol/messages.js';
+import type { RunState } from '../../../protocol/messages.js';
 import type { Role, RunSpecInput } from '../../../protocol/run.js';
-import type { Receipt } from '../../../protocol/update.js';
 import { createMemoryBlobStore } from '../../../server/adapters/blob-memory.js';
 import { createMemoryStore } from '../../../server/adapters/memory-store.js';
-import type {
-  Client,
-  OracleProvider,
-  Presence,
-  Run,
-  StagedBlob,
-  Transport,
-} from '../../../server/core/ports.js';
-import { putBlob, readAll } from '../../../server/engine/checkpoints.js';
+import type { OracleProvider, Presence, Run, Transport } from '../../../server/core/ports.js';
+import { putBlob } from '../../../server/engine/checkpoints.js';
 import { createEngine } from '../../../server/engine/create-engine.js';
 import type { Engine } from '../../../server/engine/engine.js';
-import {
-  initialModel,
-  plainEvaluator,
-  plainRun,
-  plainTask,
-  plainTrainer,
-} from '../../support/plain-task.js';
+import { initialModel, plainRun } from '../../support/plain-task.js';
 import { VirtualClock } from '../../support/virtual-clock.js';
 import type { FaultyStorage, Plan } from './faults.js';
 import { faultless, faulty } from './faults.js';
+import { Player, RETRY_MS } from './player.js';
 
-/** A client that is turned away asks again after so long. */
-const RETRY_MS = 700;
 /** More turns than any test needs. */
 const MOST_TURNS = 2_000;
 
@@ -68,8 +51,8 @@ export class World {
   readonly players = new Map<string, Player>();
   readonly announced: RunState[] = [];
   run!: Run;
-  /** How long each call of the storage takes. */
-  pause: () => Promise<void> = () => Promise.resolve();
+  /** How long each call of the storage takes, by its name and the number of the process. */
+  pause: (name: string, life: number) => Promise<void> = () => Promise.resolve();
   readonly #oracles: OracleProvider;
 
   private constructor({ oracles = noOracles }: WorldOptions) {
@@ -108,7 +91,9 @@ export class World {
       life.alive = false;
       die();
     };
-    const storage = faulty(this, { plan, onDeath, pause: this.pause });
+    const number = this.lives.length;
+    const pause = (name: string): Promise<void> => this.pause(name, number);
+    const storage = faulty(this, { plan, onDeath, pause });
     const isAlive = (): boolean => life.alive;
     const engine = createEngine({
       store: storage.store,
@@ -129,6 +114,19 @@ export class World {
     await Promise.race([life.engine.start(), life.death]);
     for (const player of this.players.values()) if (life.alive) await player.connect();
     return life;
+  }
+
+  /** Lets things happen for a moment, though a call may be held up. */
+  async moment(): Promise<void> {
+    for (let i = 0; i < 20; i++) await new Promise((resolve) => setImmediate(resolve));
+  }
+
+  /** Makes everybody present at once, and the engines look. */
+  gather(): void {
+    for (const player of this.players.values()) player.present = true;
+    for (const { client, abilities } of this.players.values()) {
+      for (const { engine } of this.lives) engine.joined({ ...client, ...abilities });
+    }
   }
 
   /** Lets everything happen that needs no time. */
@@ -306,169 +304,5 @@ export class World {
           if (isAlive()) callback();
         }),
     };
-  }
-}
-
-type Manner = (assignment: Assignment, player: Player) => 'answer' | 'ignore';
-
-export class Player {
-  present = false;
-  /** What it does with an assignment. */
-  manner: Manner = () => 'answer';
-  abilities = { trains: true, evaluates: true, oracleBatches: 0 };
-  readonly assigned: Assignment[] = [];
-  readonly receipts: Receipt[] = [];
-  readonly reports: string[] = [];
-  readonly weights: Weighed[] = [];
-  readonly closed: string[] = [];
-  readonly heard: RunState[] = [];
-  readonly errors: TributaryError[] = [];
-  /** Work that has no answer yet. */
-  readonly #open = new Map<string, Assignment>();
-
-  constructor(
-    readonly world: World,
-    readonly client: Client,
-    readonly numExamples: number,
-  ) {
-    this.abilities.trains = client.role !== 'evaluator';
-  }
-
-  async connect(): Promise<void> {
-    this.present = true;
-    const { engine } = await this.#life();
-    for (const each of this.#engines()) each.joined({ ...this.client, ...this.abilities });
-    // A process that dies meanwhile never answers.
-    void engine.openAssignments(this.client).then(
-      (listed) => {
-        for (const known of this.#open.values()) void this.answer(known);
-        for (const assignment of listed) this.take(assignment);
-        void this.#welcome();
-      },
-      () => this.world.clock.wakeAt(this.world.clock.now() + RETRY_MS, () => void this.connect()),
-    );
-    await this.world.settle();
-  }
-
-  /** What the gateway's welcome says. */
-  async #welcome(): Promise<void> {
-    const { status, spec } = (await this.world.store.run(this.client.runId))!;
-    this.heard.push({ status, round: 0, rounds: spec.rounds, version: 0 });
-  }
-
-  /** Goes away, and the engines hear of it. */
-  leave(): void {
-    this.present = false;
-    for (const engine of this.#engines()) engine.left(this.client);
-  }
-
-  /** The connection is gone with the process. */
-  cut(): void {
-    this.present = false;
-  }
-
-  take(assignment: Assignment): void {
-    if (this.assigned.some(({ id }) => id === assignment.id)) {
-      if (!this.#open.has(assignment.id)) return;
-    } else {
-      this.assigned.push(assignment);
-    }
-    this.#open.set(assignment.id, assignment);
-    if (this.manner(assignment, this) === 'answer') void this.answer(assignment);
-  }
-
-  close(id: string): void {
-    this.#open.delete(id);
-    this.closed.push(id);
-  }
-
-  /** Does the work and hands it in, again and again until there is an answer. */
-  async answer(assignment: Assignment): Promise<void> {
-    try {
-      if (assignment.kind === 'train') await this.upload(assignment);
-      else await this.report(assignment);
-      this.#open.delete(assignment.id);
-    } catch (error) {
-      if (!(error instanceof TributaryError)) throw error;
-      this.errors.push(error);
-      if (!error.retryable) this.#open.delete(assignment.id);
-      const later = this.world.clock.now() + RETRY_MS;
-      this.world.clock.wakeAt(later, () => {
-        if (this.present && this.#open.has(assignment.id)) void this.answer(assignment);
-      });
-    }
-  }
-
-  async upload(assignment: Assignment, bytes?: Uint8Array): Promise<Receipt> {
-    const content = bytes ?? (await this.update(assignment));
-    const life = await this.#life();
-    const staged = await this.stage(content, life);
-    const receipt = await life.engine.submit(this.client, assignment.id, staged);
-    this.receipts.push(receipt);
-    return receipt;
-  }
-
-  stage(content: Uint8Array, { storage }: Life): Promise<StagedBlob> {
-    // eslint-disable-next-line @typescript-eslint/require-await -- a stream of one chunk
-    const source = async function* (): AsyncGenerator<Uint8Array> {
-      yield content;
-    };
-    return storage.blobs.stage(source(), content.byteLength);
-  }
-
-  /** The bytes of a good update. */
-  async update(assignment: Assignment): Promise<Uint8Array> {
-    const { tensors } = plainTask.model;
-    const blob = await this.world.blobs.open(assignment.checkpoint.sha256);
-    const model = readParams(await readAll(blob), tensors);
-    const result = await plainTrainer(
-      this.client.id,
-      this.numExamples,
-    )({
-      task: plainTask,
-      model,
-      config: assignment.training,
-      round: assignment.round,
-      role: this.client.role,
-      seed: assignment.seed,
-      vectors: assignment.vectors,
-      signal: new AbortController().signal,
-      progress: () => undefined,
-    });
-    return encodeUpdate(assignment, tensors, model, result);
-  }
-
-  async report(assignment: Assignment): Promise<void> {
-    const blob = await this.world.blobs.open(assignment.checkpoint.sha256);
-    const model = readParams(await readAll(blob), plainTask.model.tensors);
-    const report = await plainEvaluator(
-      this.client.id,
-      this.numExamples,
-    )({
-      task: plainTask,
-      model,
-      round: assignment.round,
-      signal: new AbortController().signal,
-    });
-    const life = await this.#life();
-    const taken = await life.engine.report(this.client, assignment.id, report);
-    this.reports.push(`${assignment.round} ${taken}`);
-  }
-
-  /** Where nobody lives, there is no answer, and the client will connect again. */
-  #life(): Promise<Life> {
-    const life = this.#lives().at(0);
-    return life ? Promise.resolve(life) : new Promise(() => undefined);
-  }
-
-  /** Living processes, the one that this client's requests reach first: they are spread by name. */
-  #lives(): Life[] {
-    const alive = this.world.lives.filter((life) => life.alive);
-    const first = this.client.id.length % alive.length;
-    return [...alive.slice(first), ...alive.slice(0, first)];
-  }
-
-  #engines(): Engine[] {
-    return this.#lives().map(({ engine }) => engine);
   }
 }
