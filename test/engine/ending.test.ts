@@ -161,21 +161,35 @@ describe('closing an engine', () => {
     },
   );
 
-  it('waits for what is under way, and sets no timer then', async () => {
+  it('waits for the look that is under way, which sets no timer any more', async () => {
+    const world = await standingIn('training');
+    const [{ engine, storage }] = world.lives;
+    const gate = new Gate();
+    world.pause = (name) => (name === 'store.currentRound' ? gate.pass() : Promise.resolve());
+    const { client, abilities } = world.player('ada');
+    engine.joined({ ...client, ...abilities });
+    await world.moment();
+    const closing = engine.close();
+    await world.moment();
+    expect(storage.underWay()).toBe(1);
+    gate.open();
+    await closing;
+    expect(storage.underWay()).toBe(0);
+    expect(world.clock.pending).toBe(0);
+  });
+
+  it('in the middle of a run leaves the rest to the next one', async () => {
     const world = await World.create({ spec: { ...times, rounds: 3 }, clients });
     world.pause = () => new Promise((resolve) => setImmediate(resolve));
     const life = world.boot();
     await life.engine.start();
-    for (const player of world.players.values()) {
-      player.present = true;
-      life.engine.joined({ ...player.client, ...player.abilities });
-    }
-    // In the middle of a look.
-    await new Promise((resolve) => setImmediate(resolve));
+    world.gather();
+    await world.moment();
     await life.engine.close();
-    expect(life.storage.underWay()).toBe(0);
-    expect(world.clock.pending).toBe(0);
+    life.alive = false;
+    expect(await world.isOver()).toBe(false);
     world.pause = () => Promise.resolve();
+    for (const player of world.players.values()) player.cut();
     await world.open();
     await world.play();
     expect(await world.phases()).toEqual(['1.1 closed', '2.1 closed', '3.1 closed']);

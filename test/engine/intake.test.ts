@@ -247,4 +247,27 @@ describe('where the storage fails', () => {
     expect(await here.world.phases()).toEqual(['1.1 closed']);
     expect(await here.world.leftovers()).toEqual([]);
   });
+
+  it('to answer that an update is late, its bytes are deleted when the client asks again', async () => {
+    const plan: Plan = (_, name) =>
+      name === 'store.record' && isLost ? { how: 'fail', when: 'after' } : null;
+    let isLost = false;
+    const here = await scene(plan, { quorum: { min: 1, share: 0 } });
+    const { world, ada, bo, open } = here;
+    const bytes = await ada.update(open);
+    await bo.upload(bo.assigned[0]);
+    const gate = new Gate();
+    world.pause = (name) => (name === 'store.record' ? gate.pass() : Promise.resolve());
+    isLost = true;
+    const answer = submit(here, open.id, bytes);
+    await world.moment();
+    world.clock.advanceTo(world.clock.now() + times.deadlineMs);
+    await world.moment();
+    gate.open();
+    expect((await answer).answer).toBe('storage_unavailable');
+    expect(await world.leftovers()).toHaveLength(1);
+    isLost = false;
+    expect((await submit(here, open.id, bytes)).answer).toEqual(['late', true, 'late']);
+    expect(await world.leftovers()).toEqual([]);
+  });
 });
