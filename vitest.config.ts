@@ -4,6 +4,8 @@ export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     globalSetup: ['test/support/global-setup.ts'],
+    // The backend that every machine has: with tfjs-node, bits would differ from one to the next.
+    env: { TRIBUTARY_BACKEND: 'wasm' },
     testTimeout: 60_000,
     hookTimeout: 60_000,
   },

@@ -6,7 +6,12 @@ import { plainName, sha256Hex, task, trainingConfig } from './model.js';
 export const role = z.enum(['source', 'target', 'evaluator']);
 export type Role = z.infer<typeof role>;
 
-const positiveMs = z.int().positive();
+const DAY_MS = 86_400_000;
+/** A month at most: a deadline that a date cannot hold would keep a run from ever beginning. */
+const positiveMs = z
+  .int()
+  .positive()
+  .max(30 * DAY_MS);
 
 export const quorum = z.strictObject({
   /** Fewest accepted updates that a round may commit with. */
@@ -63,15 +68,15 @@ export const runSpec = z.strictObject({
   /** Moves the model by the aggregate; `sgd` with eta 1 adds it as it is. */
   optimizer: named.default({ name: 'sgd', options: {} }),
   seed: z.int().min(0).max(0xffffffff).default(0),
-  rounds: z.int().positive(),
+  rounds: z.int().positive().max(1_000_000),
   training: trainingConfig.default(trainingConfig.parse({})),
   /** What differs for one role, e.g. `{ target: { batchSize: 4 } }`. */
   trainingByRole: z.partialRecord(role, z.strictObject(trainingConfig.partial().shape)).default({}),
   cohort: z
     .strictObject({
-      /** Clients invited to a round, drawn by seed; `all` that are present. */
+      /** Clients invited to a round, drawn by seed; `all`: everybody enrolled that trains. */
       size: z.union([z.int().positive(), z.literal('all')]).default('all'),
-      /** How long a round waits for `size` clients before it starts with at least `quorum.min`. */
+      /** How long a round waits for so many before it starts with those present, `quorum.min` at least. */
       waitMs: positiveMs.default(30_000),
     })
     .default({ size: 'all', waitMs: 30_000 }),
@@ -81,7 +86,7 @@ export const runSpec = z.strictObject({
   /** How long a client that lost its connection may take to come back to its assignment. */
   graceMs: positiveMs.default(20_000),
   /** A round that missed its quorum is tried again this many times before the run fails. */
-  retries: z.int().nonnegative().default(3),
+  retries: z.int().nonnegative().max(1000).default(3),
   /** Evaluate after every n-th round and after the last; 0 for never. */
   evaluateEvery: z.int().nonnegative().default(1),
   evaluateDeadlineMs: positiveMs.default(120_000),

@@ -3,7 +3,13 @@ import { version_wasm } from '@tensorflow/tfjs-backend-wasm';
 import * as tf from '@tensorflow/tfjs-core';
 import { TributaryError } from '../../protocol/errors.js';
 import { registerWasmKernels } from './kernels/index.js';
-import { isNode, loadTensorflow, locateWasm, withoutThrowingListeners } from './node-backend.js';
+import {
+  backendOfEnvironment,
+  isNode,
+  loadTensorflow,
+  locateWasm,
+  withoutThrowingListeners,
+} from './node-backend.js';
 
 /** What computed a result, for the record: other backends and versions round differently. */
 export interface Backend {
@@ -21,12 +27,12 @@ const ready = new Map<string | undefined, Backend>();
  * browsers the page's own .wasm file. Calling it again with the same name costs next to nothing.
  *
  * @param preferred `tensorflow` (tfjs-node; Node only), `wasm`, or a backend that the caller has
- * registered by importing its package, such as `cpu`. By default `tensorflow` where tfjs-node is
- * installed, else `wasm`.
+ * registered by importing its package, such as `cpu`. By default, in Node, what TRIBUTARY_BACKEND
+ * says, else `tensorflow` where tfjs-node is installed and works; `wasm` everywhere else.
  * @throws TributaryError `bad_request` where the backend is not there, `internal` where it does not
  * start.
  */
-export async function prepareBackend(preferred?: string): Promise<Backend> {
+export async function prepareBackend(preferred = backendOfEnvironment()): Promise<Backend> {
   // One at a time: TF.js gives up a backend that is still starting when it is told another.
   const result = queue.then(() => prepare(preferred));
   queue = result.catch(() => undefined);
@@ -63,12 +69,21 @@ async function load(preferred: string | undefined): Promise<Backend> {
 async function tensorflow(): Promise<Backend> {
   if (!isNode()) throw new TributaryError('bad_request', 'backend "tensorflow" runs in Node only');
   try {
-    return { name: 'tensorflow', version: await loadTensorflow() };
+    const backend = { name: 'tensorflow', version: await loadTensorflow() };
+    await tryOut(backend);
+    return backend;
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     const message = `backend "tensorflow" needs @tensorflow/tfjs-node: ${reason}`;
     throw new TributaryError('bad_request', message, undefined, { cause });
   }
+}
+
+/** Its native half may be missing or built for another Node, which only shows when it computes. */
+async function tryOut({ name }: Backend): Promise<void> {
+  await tf.setBackend(name);
+  const sum = tf.tidy(() => tf.add(tf.scalar(1), tf.scalar(2)).dataSync()[0]);
+  if (sum !== 3) throw new Error(`1 + 2 is ${sum}`);
 }
 
 async function loadWasm(): Promise<Backend> {

@@ -9,6 +9,11 @@ export function isNode(): boolean {
   return process?.versions?.node !== undefined;
 }
 
+/** The backend that the environment asks for: results of different backends differ in their bits. */
+export function backendOfEnvironment(): string | undefined {
+  return isNode() ? process.env.TRIBUTARY_BACKEND : undefined;
+}
+
 /** Has the wasm binaries read from the installed package, not fetched. */
 export function locateWasm(): void {
   const modules = process.getBuiltinModule('node:module');

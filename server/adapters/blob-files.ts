@@ -2,6 +2,7 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import { TributaryError } from '../../protocol/errors.js';
 import type { StagedBlob } from '../core/ports.js';
+import { AtMost } from './at-most.js';
 
 export function unavailable(message: string, cause?: unknown): TributaryError {
   return new TributaryError('storage_unavailable', message, undefined, { cause });
@@ -35,6 +36,12 @@ export function requireRange(start: number, length: number, bytes: number): void
 }
 
 /**
+ * A rule reads a tile of each of a thousand updates in one breath: opened all at once, they would run
+ * into the limit of the process, and the round would never get past it.
+ */
+const filesAtOnce = new AtMost(64);
+
+/**
  * A range of a file, in memory of its own that starts aligned for any typed array. The file is
  * opened for each range: a blob may be held for hours, a descriptor must not.
  *
@@ -45,14 +52,16 @@ export async function readFileRange(
   start: number,
   length: number,
 ): Promise<Uint8Array> {
-  return onStorage(`read ${path}`, async () => {
-    const file = await open(path, 'r');
-    try {
-      return await readFully(file, start, length);
-    } finally {
-      await file.close();
-    }
-  });
+  return filesAtOnce.run(() =>
+    onStorage(`read ${path}`, async () => {
+      const file = await open(path, 'r');
+      try {
+        return await readFully(file, start, length);
+      } finally {
+        await file.close();
+      }
+    }),
+  );
 }
 
 export async function readFully(

@@ -15,7 +15,7 @@ export function addCompareCommand(program: Command): void {
     .option('--quick', 'one seed and two rounds: only whether it runs')
     .option('--json', 'print JSON')
     .action(async (options: CompareOptions) => {
-      const { compare } = await import('./compare/course.js');
+      const { compare } = await import('./compare/command.js');
       await compare(options);
     });
 }

@@ -27,7 +27,7 @@ export function addDemoCommand(program: Command): void {
     .option('--keep', 'go on serving afterwards, until Ctrl-C')
     .option('--json', 'print the result as JSON')
     .action(async (options: DemoOptions) => {
-      const { demo } = await import('./demo/course.js');
+      const { demo } = await import('./demo/command.js');
       await demo(options);
     });
 }

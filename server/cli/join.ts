@@ -21,7 +21,7 @@ export function addJoinCommand(program: Command): void {
     .option('--quiet', 'print nothing but errors')
     .option('--json', 'print the summary as JSON')
     .action(async (url: string, options: JoinCommandOptions) => {
-      const { joinCommand } = await import('./join/course.js');
+      const { joinCommand } = await import('./join/command.js');
       await joinCommand(url, options);
     });
 }

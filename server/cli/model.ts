@@ -4,7 +4,7 @@ import type { Command } from 'commander';
 import type { ConnectionOptions } from './connection.js';
 import { connect, operatorCommand } from './connection.js';
 import { bytes, print } from './output.js';
-import { wholeNumber } from './run.js';
+import { wholeNumber } from './options.js';
 
 export function addModelCommands(program: Command): void {
   const model = program.command('model').description('models of a run');

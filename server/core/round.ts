@@ -165,6 +165,8 @@ export interface View {
   readonly spec: RunSpec;
   /** Fewest updates that the rule can work with. */
   readonly minUpdates: number;
+  /** Clients enrolled in the run that train, present or not. */
+  readonly enrolled: number;
   /** Present clients that train, in client-id order. */
   readonly candidates: readonly Candidate[];
   readonly absences: readonly Absence[];
@@ -199,10 +201,12 @@ export function duties(round: Round, view: View): readonly Duty[] {
   }
 }
 
-function whileWaiting(round: Round, { now, spec, minUpdates, candidates }: View): Duty {
+function whileWaiting(round: Round, view: View): Duty {
+  const { now, spec, minUpdates, candidates, enrolled } = view;
   if (now < round.notBefore) return { do: 'wait', until: round.notBefore, why: 'backing off' };
   const needed = Math.max(spec.quorum.min, minUpdates);
-  const wanted = spec.cohort.size === 'all' ? needed : Math.max(spec.cohort.size, needed);
+  const size = spec.cohort.size === 'all' ? enrolled : spec.cohort.size;
+  const wanted = Math.max(size, needed);
   const patience = round.notBefore + spec.cohort.waitMs;
   const missing = spec.quorum.required.filter((role) => !candidates.some((c) => c.role === role));
   const enough = candidates.length >= (now >= patience ? needed : wanted);

@@ -75,6 +75,7 @@ function checkNeeds(spec: RunSpec, { needs, inner, minUpdates }: RunRule): void 
   if (needs.oracle && spec.task.model.format !== 'tfjs-layers' && spec.oracle?.kind === 'proxy') {
     refuse('needs an oracle, and a proxy oracle works with tfjs-layers models only');
   }
+  if (inner.broadcast) refuse('sends its state to clients, and checkpoints do not carry that yet');
   const most = largestCohort(spec);
   if (most < minUpdates) refuse(`needs ${minUpdates} updates, and the cohort has ${most}`);
 }

@@ -13,7 +13,14 @@ import { assignmentMessage, newAssignment } from './assignments.js';
 import { backOff } from './back-off.js';
 import { pooled } from './evaluation.js';
 import type { Scene } from './scene.js';
-import { announce, assignmentsOf, checkpointOf, event, releaseUpdates } from './scene.js';
+import {
+  announce,
+  assignmentsOf,
+  checkpointOf,
+  countTrainers,
+  event,
+  releaseUpdates,
+} from './scene.js';
 
 /** A duty that changes something; the others only wait. */
 type ActiveDuty = Exclude<Duty, { do: 'wait' }>;
@@ -86,8 +93,7 @@ async function commitAggregate(scene: Scene): Promise<void> {
   let committed: boolean;
   try {
     const base = await checkpointOf(scene, round.baseVersion);
-    const enrolled = await parts.store.clients(run.id);
-    const numClients = enrolled.filter(({ role }) => role !== 'evaluator').length;
+    const numClients = await countTrainers(scene);
     const result = await aggregate({ run, round, base, accepted, numClients }, parts);
     committed = await storeResult(scene, result, accepted);
   } catch (error) {

@@ -13,6 +13,7 @@ import type { EngineTools } from './engine.js';
 import { perform } from './perform.js';
 import { catchUp } from './recovery.js';
 import { composedRule } from './run-rule.js';
+import { countTrainers } from './scene.js';
 
 export class RunLoop {
   private working: Promise<void> = Promise.resolve();
@@ -104,16 +105,20 @@ export class RunLoop {
       this.now = run.status;
       return;
     }
+    let acted = false;
     for (const duty of duties(round, await this.view(run, round))) {
+      // Somebody came back while others were dropped: it must not be dropped after them.
+      if (acted && this.again) break;
       if (duty.do === 'wait') {
         this.now = `round ${round.number}: ${duty.why}`;
         if (duty.until !== null) this.wakeAt(duty.until);
       } else {
         this.now = `round ${round.number}: ${duty.do}`;
         await perform(duty, scene);
-        this.again = true;
+        acted = true;
       }
     }
+    this.again ||= acted;
   }
 
   private async view(run: Run, round: Round): Promise<View> {
@@ -128,6 +133,7 @@ export class RunLoop {
       now: clock.now(),
       spec: run.spec,
       minUpdates: composedRule(run.spec).minUpdates,
+      enrolled: round.phase === 'waiting' ? await countTrainers({ run, parts: this.parts }) : 0,
       candidates,
       absences: await this.attendance.absences(run, round, here),
       returningUntil: await this.attendance.returningUntil(run, round, here),

@@ -20,6 +20,12 @@ export async function assignmentsOf({ round, parts }: Scene): Promise<Assignment
   return parts.store.assignments(round.runId, round.number, round.attempt);
 }
 
+/** Clients enrolled in the run that train, present or not. */
+export async function countTrainers({ run, parts }: Pick<Scene, 'run' | 'parts'>): Promise<number> {
+  const clients = await parts.store.clients(run.id);
+  return clients.filter(({ role }) => role !== 'evaluator').length;
+}
+
 export async function checkpointOf({ run, parts }: Scene, version: number): Promise<Checkpoint> {
   const checkpoint = await parts.store.checkpoint(run.id, version);
   if (!checkpoint) {

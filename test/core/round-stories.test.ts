@@ -10,6 +10,9 @@ import { plainRun } from '../support/plain-task.js';
 
 const START = 1_000_000;
 
+/** More than are usually present: a round that invites all waits for them, but not for ever. */
+const ENROLLED = 5;
+
 /** The engine in small: it does what duties say to a round, while clients do what they like. */
 class Stage {
   round: Round;
@@ -37,6 +40,7 @@ class Stage {
       now: this.now,
       spec: this.spec,
       minUpdates: this.minUpdates,
+      enrolled: ENROLLED,
       candidates: sorted.map(([clientId, role]) => ({ clientId, role })),
       absences: this.work
         .filter((work) => isOpen(work, this.round) && !this.here.has(work.id))

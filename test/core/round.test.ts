@@ -33,6 +33,7 @@ function viewOf(more: Partial<View> = {}): View {
     now: START,
     spec: specOf(),
     minUpdates: 1,
+    enrolled: 0,
     candidates: [],
     absences: [],
     returningUntil: null,
@@ -153,6 +154,14 @@ describe('duties while waiting', () => {
   it('begin at once when the cohort is there', () => {
     const spec = specOf({ cohort: { size: 3, waitMs: 700 }, quorum: { min: 1 } });
     expect(doing({ spec, candidates: candidates(3) })).toMatchObject({ do: 'begin' });
+  });
+
+  it('with a cohort of all, wait for everybody enrolled, but not for ever', () => {
+    const spec = specOf({ cohort: { size: 'all', waitMs: 700 }, quorum: { min: 2 } });
+    const three = { spec, enrolled: 4, candidates: candidates(3) };
+    expect(doing(three)).toMatchObject({ do: 'wait', until: START + 700 });
+    expect(doing({ ...three, candidates: candidates(4) })).toMatchObject({ do: 'begin' });
+    expect(doing({ ...three, now: START + 700 })).toMatchObject({ do: 'begin' });
   });
 
   it('with a cohort of all, begin with as many as the quorum or the rule needs', () => {

@@ -11,7 +11,7 @@ import { World } from './support/world.js';
 describe('aggregating a large cohort', () => {
   it('opens one update after the other: a process has only so many files', async () => {
     const count = 40;
-    const names = Array.from({ length: count }, (_, i) => [`c${i}`, 'source' as const]);
+    const names = Array.from({ length: count }, (_, i) => [`c${i}`, 'source'] as const);
     const world = await World.create({
       spec: { rounds: 1, evaluateEvery: 0 },
       clients: Object.fromEntries(names),

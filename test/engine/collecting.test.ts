@@ -1,5 +1,6 @@
 /** Who is invited, who is waited for and for how long, and when a round has enough. */
 import { describe, expect, it } from 'vitest';
+import { Gate } from '../support/gate.js';
 import { World } from './support/world.js';
 
 /** Everything is short against the run's patience, and long against the clients' work. */
@@ -48,6 +49,32 @@ describe('a client that goes away', () => {
     await world.pass(1_000);
     expect(await world.outcomes()).toContain('1.1 train Bo dropped -');
     expect(await world.phases()).toEqual(['1.1 closed']);
+  });
+
+  it('is not dropped any more when it comes back while others are', async () => {
+    const spec = { ...times, rounds: 1, evaluateEvery: 0, quorum: { min: 1, share: 0 } };
+    const clients = { ...three, dora: 'source', eve: 'source' } as const;
+    const world = await World.create({ spec, clients });
+    const { engine } = world.boot();
+    await engine.start();
+    for (const player of world.players.values()) player.manner = () => 'ignore';
+    world.gather();
+    await world.settle();
+    for (const name of ['Bo', 'cyd', 'dora', 'eve']) world.player(name).leave();
+    const gate = new Gate();
+    world.pause = (name) => (name === 'store.drop' ? gate.pass() : Promise.resolve());
+    world.clock.advanceTo(world.clock.now() + times.graceMs);
+    await world.moment();
+    for (const name of ['cyd', 'dora']) {
+      const { client, abilities } = world.player(name);
+      world.player(name).present = true;
+      engine.joined({ ...client, ...abilities });
+    }
+    gate.open();
+    await world.settle();
+    expect((await world.outcomes()).map((line) => line.split(' ').slice(2, 4).join(' '))).toEqual([
+      ...['Bo dropped', 'ada invited', 'cyd invited', 'dora invited', 'eve dropped'],
+    ]);
   });
 
   it('has its grace too where it left unnoticed before the invitation', async () => {

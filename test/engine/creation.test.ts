@@ -1,6 +1,7 @@
 /** Runs that could never end well are refused when they are created, with the reason. */
 import { describe, expect, it } from 'vitest';
 import type { RunSpecInput } from '../../protocol/run.js';
+import { ODD_RULE, register } from './support/odd-rule.js';
 import { World } from './support/world.js';
 
 async function refusal(spec: Partial<RunSpecInput>): Promise<unknown> {
@@ -62,5 +63,14 @@ describe('a run', () => {
         ...{ quorum: { min: 2, required: ['source'] }, caps: { cohortMax: 2 } },
       }),
     ).toBe('created');
+  });
+
+  it('of a rule that sends state to clients is refused, since checkpoints do not carry it', async () => {
+    const unregister = register({ broadcast: () => ({}) });
+    try {
+      expect(await refusal({ rule: { name: ODD_RULE } })).toBe('rule_needs');
+    } finally {
+      unregister();
+    }
   });
 });

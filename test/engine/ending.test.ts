@@ -46,7 +46,7 @@ describe('stopping a run', () => {
   it('while it aggregates wins over the aggregation', async () => {
     const world = await World.create({ spec: { ...times, rounds: 1 }, clients });
     const gate = new Gate();
-    world.pause = (name) => (name === 'store.clients' ? gate.pass() : Promise.resolve());
+    world.pause = (name) => (name === 'blobs.open' ? gate.pass() : Promise.resolve());
     const life = world.boot();
     await life.engine.start();
     world.gather();

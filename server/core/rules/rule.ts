@@ -146,7 +146,10 @@ export interface AggregationRule<O, Acc> extends RuleDescription<O> {
   /** May be called in any order of arrival. */
   accumulate(acc: Acc, update: UpdateReader, ctx: RuleContext<O>): Promise<void>;
   finish(acc: Acc, ctx: RuleContext<O>): Promise<Outcome>;
-  /** Sent down with the checkpoint, e.g. SCAFFOLD's control variate. */
+  /**
+   * Sent down with the checkpoint, e.g. SCAFFOLD's control variate. Checkpoints do not carry it yet,
+   * so a run of a rule that has it is refused.
+   */
   broadcast?(state: RuleState): Tensors;
 }
 

@@ -1,4 +1,4 @@
-/** The course of `tributary join`. */
+/** What `tributary join` does. */
 import { describeDataset } from '../../../client/data/describe.js';
 import type { DatasetDescription } from '../../../client/data/describe.js';
 import { loadDataset } from '../../../client/data/load.js';

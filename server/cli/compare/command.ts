@@ -1,11 +1,11 @@
-/** The course of `tributary compare`. */
+/** What `tributary compare` does. */
 import { prepareBackend } from '../../../client/tfjs/backend.js';
 import { runExperiment } from '../../simulation/experiment.js';
 import type { Story } from '../../simulation/stories.js';
 import { domainShift, labelSkew } from '../../simulation/stories.js';
 import type { CompareOptions } from '../compare.js';
 import { print, table } from '../output.js';
-import { wholeNumber } from '../run.js';
+import { wholeNumber } from '../options.js';
 
 interface Setting {
   readonly title: string;
@@ -30,18 +30,18 @@ interface Comparison {
 const CLIENTS = 10;
 
 function settings(quick: boolean): Setting[] {
-  const skewRounds = quick ? 2 : 10;
-  const shiftRounds = quick ? 2 : 10;
+  const rounds = quick ? 2 : 10;
+  const at = quick ? [2] : [1, 3, 5, 10];
   return [
     {
       title: `Label skew: MLP 784-64-10, ${CLIENTS} clients, Dirichlet(0.1)`,
-      at: quick ? [2] : [1, 3, 5, 10],
-      story: (seed) => labelSkew(seed, skewRounds, CLIENTS),
+      at,
+      story: (seed) => labelSkew(seed, rounds, CLIENTS),
     },
     {
       title: 'Domain shift: 5 upright sources of 800, 1 target with 100 turned by 45 degrees',
-      at: quick ? [2] : [1, 3, 5, 10],
-      story: (seed) => domainShift(seed, shiftRounds),
+      at,
+      story: (seed) => domainShift(seed, rounds),
     },
   ];
 }

@@ -1,4 +1,4 @@
-/** The course of `tributary demo`. */
+/** What `tributary demo` does. */
 import { once } from 'node:events';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -15,7 +15,7 @@ import { connectApi } from '../api.js';
 import type { DemoOptions } from '../demo.js';
 import { interruption } from '../interruption.js';
 import { print } from '../output.js';
-import { wholeNumber } from '../run.js';
+import { wholeNumber } from '../options.js';
 import { play, sharePath } from './play.js';
 import type { RunResult } from './results.js';
 import { renderResults } from './results.js';
@@ -60,7 +60,7 @@ export async function demo(options: DemoOptions): Promise<void> {
   }
 }
 
-interface Theatre {
+interface DemoSetting {
   readonly folder: string;
   readonly coordinator: Coordinator;
   readonly signal: AbortSignal;
@@ -70,7 +70,7 @@ interface Theatre {
 async function playAll(
   story: Story,
   seed: number,
-  { folder, coordinator, signal, silent }: Theatre,
+  { folder, coordinator, signal, silent }: DemoSetting,
 ): Promise<RunResult[]> {
   const api = connectApi(coordinator.url, coordinator.operatorToken);
   for (const { name, data } of story.clients) await writeDataset(sharePath(folder, name), data);
@@ -81,8 +81,8 @@ async function playAll(
   for (const [index, run] of story.runs.entries()) {
     // Once is enough to show that a killed client changes nothing.
     const killInRound = index === 0 ? Math.ceil(story.common.rounds / 2) : null;
-    const stage = { api, folder, init, proxy, killInRound, signal, silent };
-    results.push(await play(story, run, stage));
+    const setting = { api, folder, init, proxy, killInRound, signal, silent };
+    results.push(await play(story, run, setting));
   }
   return results;
 }

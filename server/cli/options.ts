@@ -1,0 +1,49 @@
+/** Values of command-line options, read and checked before anything is done with them. */
+import { TributaryError, parse } from '../../protocol/errors.js';
+import { plainName } from '../../protocol/model.js';
+import type { Role } from '../../protocol/run.js';
+import { role as roleSchema } from '../../protocol/run.js';
+
+/** A client that is to be enrolled. */
+export interface WantedClient {
+  readonly name: string;
+  readonly role: Role;
+}
+
+/** @throws TributaryError `bad_request`, naming the option `what`. */
+export function wholeNumber(text: string, what: string): number {
+  if (/^\d{1,9}$/.test(text)) return Number(text);
+  throw new TributaryError('bad_request', `${what}: "${text}" is not a whole number`);
+}
+
+/** @throws TributaryError `bad_request`. */
+export function parseRole(text: string): Role {
+  const result = roleSchema.safeParse(text);
+  if (result.success) return result.data;
+  throw new TributaryError(
+    'bad_request',
+    `"${text}" is not a role: use ${roleSchema.options.join(', ')}`,
+  );
+}
+
+/**
+ * Clients as `name` or `name:role`, no name twice. Checked whole before a run is created: a mistake
+ * found later would leave a run with half of its clients.
+ *
+ * @throws TributaryError `bad_request`, repeating the value that is wrong.
+ */
+export function wantedClients(texts: readonly string[]): WantedClient[] {
+  const names = new Set<string>();
+  return texts.map((text) => {
+    const [name, role = 'source', ...more] = text.split(':');
+    if (more.length > 0) {
+      throw new TributaryError('bad_request', `--client "${text}": write name or name:role`);
+    }
+    parse(plainName, name, `--client "${text}"`);
+    if (names.has(name)) {
+      throw new TributaryError('bad_request', `--client "${text}": "${name}" is named twice`);
+    }
+    names.add(name);
+    return { name, role: parseRole(role) };
+  });
+}
