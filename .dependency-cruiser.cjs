@@ -16,7 +16,6 @@ const CORE = '^server/core/';
 const ENGINE = '^server/engine/';
 const ADAPTERS = '^server/adapters/';
 const SIMULATION = '^server/simulation/';
-const CLI = '^server/cli/';
 const CLIENT = '^client/';
 const APP = '^server/(app|config|index|version)\\.ts$';
 

@@ -135,6 +135,11 @@ const kinds = {
   late: { status: 410, retryable: false, help: 'Wait for the next invitation.' },
 
   // The coordinator
+  unreachable: {
+    status: 503,
+    retryable: true,
+    help: 'Start the coordinator with "tributary serve", or name it with --url.',
+  },
   storage_unavailable: {
     status: 503,
     retryable: true,

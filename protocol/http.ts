@@ -7,7 +7,7 @@
  * | GET  /v1/rules | anyone | {@link ruleList} |
  * | POST /v1/runs | operator | run specification -> {@link runSummary} |
  * | GET  /v1/runs | operator | {@link runList} |
- * | GET  /v1/runs/:run | operator, client | {@link runDetail} |
+ * | GET  /v1/runs/:run | operator | {@link runDetail} |
  * | POST /v1/runs/:run/stop | operator | {@link runSummary} |
  * | POST /v1/runs/:run/clients | operator | {@link enrolment} -> {@link enrolled} |
  * | GET  /v1/runs/:run/rounds/:round | operator | {@link roundDetail} |
@@ -29,6 +29,8 @@ import { metrics, receipt, receiptStatus } from './update.js';
 
 /** Request header: the sha256 of the body, 64 lower-case hex digits. */
 export const SHA256_HEADER = 'x-tributary-sha256';
+/** Response header: the version of the checkpoint, for those who asked for the newest. */
+export const VERSION_HEADER = 'x-tributary-version';
 
 export const failure = z.object({ error: errorBody, receipt: receipt.optional() });
 export const health = z.object({ status: z.literal('ok'), version: z.string() });
@@ -98,6 +100,11 @@ export const clientInfo = z.object({
   present: z.boolean(),
   /** Share of the open assignment that is done, where the client reported it. */
   progress: z.number().nullable(),
+  /** Mean training loss that it reported with its progress. */
+  loss: z.number().nullable(),
+  /** What it said in its hello; empty and null while it is away. */
+  backends: z.array(z.string()),
+  sdkVersion: z.string().nullable(),
 });
 export type ClientInfo = z.infer<typeof clientInfo>;
 
@@ -150,6 +157,7 @@ export const event = z.object({
   hash: z.string(),
 });
 export const eventList = z.object({ events: z.array(event) });
+export type EventList = z.infer<typeof eventList>;
 
 /** Whom a client's token names, and for which run. */
 export const identity = z.object({ runId: z.string(), clientId: z.string(), role });

@@ -14,6 +14,7 @@ export const PROTOCOL_VERSION = 1;
 
 export const hello = z.strictObject({
   protocolVersion: z.int(),
+  /** Shown to operators. */
   sdkVersion: z.string().max(64),
   /** Where the client computes: `wasm`, `tensorflow`, `webgl`, … Shown to operators. */
   backends: z.array(z.string().max(32)).max(8).default([]),
@@ -66,6 +67,7 @@ export const progress = z.strictObject({
   assignmentId: z.string().max(128),
   /** Share of the local work that is done, 0 to 1. */
   fraction: z.number().min(0).max(1),
+  /** Mean training loss so far; shown to operators. */
   loss: z.number().optional(),
 });
 export type Progress = z.infer<typeof progress>;

@@ -25,7 +25,7 @@ import { openStorage } from './adapters/storage.js';
 import { systemClock } from './adapters/system-clock.js';
 import { tfjsOracles } from './adapters/tfjs-oracle.js';
 import type { Config } from './config.js';
-import { isLoopback } from './config.js';
+import { isLoopback, readConfig } from './config.js';
 import type { BlobStore, Clock, Store } from './core/ports.js';
 import { createEngine } from './engine/create-engine.js';
 import type { Engine } from './engine/engine.js';
@@ -75,6 +75,8 @@ export interface Coordinator {
   close(): Promise<void>;
 }
 
+const MAX_UNWRITTEN_BYTES = 16 * 1024 ** 2;
+
 const defaultLimits: Limits = {
   minBytesPerSecond: 1024,
   uploadsAtOnce: 4,
@@ -82,21 +84,6 @@ const defaultLimits: Limits = {
   messages: { burst: 60, perSecond: 20 },
   stopMs: 10_000,
 };
-
-const defaults = {
-  databaseUrl: null,
-  dataDir: './.tributary',
-  host: '127.0.0.1',
-  port: 8080,
-  publicUrl: null,
-  allowedOrigins: [],
-  trustProxy: 0,
-  operatorToken: null,
-  blobs: 'directory',
-  logLevel: 'info',
-  uploadIdleMs: 30_000,
-  maxBlobBytes: 1024 ** 3,
-} as const satisfies Config;
 
 type Settings = Omit<Config, 'blobs'> &
   Pick<CoordinatorOptions, 'store' | 'server' | 'basePath' | 'pagesDir'> & {
@@ -127,7 +114,7 @@ function settingsOf(options: CoordinatorOptions): Settings {
   const given = Object.fromEntries(
     Object.entries(options).filter(([, value]) => value !== undefined),
   ) as CoordinatorOptions;
-  const settings = { ...defaults, ...given };
+  const settings = { ...readConfig({}), ...given };
   return {
     ...settings,
     dataDir: resolve(settings.dataDir),
@@ -238,9 +225,14 @@ async function tokenOf({ operatorToken, dataDir }: Settings): Promise<string> {
   );
 }
 
-/** JSON lines on stderr: stdout belongs to the commands. */
+/**
+ * JSON lines on stderr: stdout belongs to the commands. Written in the background, so that a slow
+ * reader does not hold up the coordinator; what is left at the end of the process, pino writes then.
+ * A reader that stands still loses lines before the coordinator runs out of memory.
+ */
 function standardLog(level: Config['logLevel']): Logger {
-  return pino({ level, redact: [...redactedPaths] }, pino.destination({ fd: 2, sync: true }));
+  const destination = pino.destination({ fd: 2, sync: false, maxLength: MAX_UNWRITTEN_BYTES });
+  return pino({ level, redact: [...redactedPaths] }, destination);
 }
 
 function ifBuilt(dir: string): string | null {

@@ -148,8 +148,8 @@ const environment = z
 /** The names that {@link readConfig} reads. */
 export const configVariables: readonly string[] = Object.keys(environment.in.shape);
 
-/** Read by commands and examples, not by the coordinator. */
-const foreign = ['TRIBUTARY_URL', 'TRIBUTARY_TOKEN', 'TRIBUTARY_SHARED_DATA'];
+/** Read by commands, examples and TF.js's backends, not here. */
+const foreign = ['TRIBUTARY_URL', 'TRIBUTARY_TOKEN', 'TRIBUTARY_BACKEND', 'TRIBUTARY_SHARED_DATA'];
 
 /** Variables that look like ours and are not read: most likely misspelt. */
 export function ignoredVariables(env: Readonly<Record<string, string | undefined>>): string[] {

@@ -11,14 +11,12 @@ const EXIT_FORCED = 130;
 /**
  * Serves until SIGTERM or SIGINT, and stops cleanly; a second signal does not wait.
  *
- * @param overrides Settings of the command line, which go before the environment.
  * @throws TributaryError where the coordinator cannot start.
  */
 export async function serve(
   env: Readonly<Record<string, string | undefined>> = process.env,
-  overrides: Partial<Config> = {},
 ): Promise<void> {
-  const config = { ...readConfig(env), ...overrides };
+  const config = readConfig(env);
   const stopping = firstSignal();
   for (const name of ignoredVariables(env)) {
     process.stderr.write(`tributary: ${name} is not a variable of the coordinator: ignored\n`);

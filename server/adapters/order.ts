@@ -4,7 +4,7 @@ import type { AssignmentRecord, Client, Run } from '../core/ports.js';
 import type { TallyRow } from '../core/round.js';
 
 /** Client-id order: UTF-16 code units, which no collation of Postgres promises. */
-export function sortedClients(clients: readonly Client[]): Client[] {
+export function sortedClients<T extends Pick<Client, 'id'>>(clients: readonly T[]): T[] {
   return [...clients].sort((a, b) => byClientId({ clientId: a.id }, { clientId: b.id }));
 }
 

@@ -11,6 +11,8 @@ export interface Request {
 }
 
 export interface OriginPolicy {
+  /** Origin of the public URL; null where none was given. */
+  readonly own: string | null;
   /** True where pages of other sites are allowed at all. */
   readonly crossOrigin: boolean;
   allows(req: Request): boolean;
@@ -26,6 +28,7 @@ export interface OriginOptions {
 export function originPolicy({ allowed, publicUrl }: OriginOptions): OriginPolicy {
   const own = publicUrl === null ? null : new URL(publicUrl).origin;
   return {
+    own,
     crossOrigin: allowed === '*' || allowed.length > 0,
     allows: (req) => {
       const { origin, host } = req.headers;

@@ -11,11 +11,12 @@ import { TributaryError } from '../../protocol/errors.js';
 import type { ClientToServer, Question, ServerToClient } from '../../protocol/messages.js';
 import type { Presence, Transport } from '../core/ports.js';
 import type { ClientId } from '../core/rules/rule.js';
+import type { ClientStatus, PresenceView } from './http/parts.js';
 import type { OriginPolicy } from './origins.js';
 import { admission } from './socket/admission.js';
 import type { ConversationParts, GatewayEngine, PresenceListener } from './socket/conversation.js';
 import { converse, sayGoodbye } from './socket/conversation.js';
-import type { NoServerEvents, SocketData } from './socket/sessions.js';
+import type { NoServerEvents, Session, SocketData } from './socket/sessions.js';
 import { Sessions, runRoom } from './socket/sessions.js';
 
 export interface GatewayOptions extends Omit<
@@ -30,8 +31,8 @@ export interface SocketGateway {
   readonly transport: Transport;
   /** Who is there, in client-id order. */
   readonly present: (runId: string) => readonly Presence[];
-  /** Share of the client's open work that is done; null where it did not say. */
-  readonly progress: (runId: string, clientId: ClientId) => number | null;
+  /** For operators; null where the client is not there. */
+  readonly status: PresenceView['status'];
   /** Puts a question to a client's oracle; lost where the client is not there. */
   readonly ask: (runId: string, clientId: ClientId, question: Question) => void;
   /** Begins to take connections. */
@@ -60,9 +61,9 @@ export function createSocketGateway(options: GatewayOptions): SocketGateway {
   return {
     transport,
     present: (runId) => transport.present(runId),
-    progress: (runId, clientId) => {
-      const open = sessions.of(runId, clientId)?.open.values();
-      return open ? ([...open].at(-1) ?? null) : null;
+    status: (runId, clientId) => {
+      const session = sessions.of(runId, clientId);
+      return session ? statusOf(session) : null;
     },
     ask: (runId, clientId, question) => {
       sessions.of(runId, clientId)?.socket.emit('question', question);
@@ -85,6 +86,12 @@ export function createSocketGateway(options: GatewayOptions): SocketGateway {
       await io.close();
     },
   };
+}
+
+/** Progress and loss are of what the client was given last. */
+function statusOf({ software, open }: Session): ClientStatus {
+  const report = [...open.values()].at(-1);
+  return { ...software, progress: report?.fraction ?? null, loss: report?.loss ?? null };
 }
 
 function gatewayServer(inner: HttpServer, origins: OriginPolicy): GatewayServer {

@@ -2,11 +2,18 @@
 import type { z } from 'zod';
 import { createHash } from 'node:crypto';
 import { TributaryError, errorKinds } from '../../protocol/errors.js';
-import type { Enrolled, RoundDetail, RunDetail, RunSummary } from '../../protocol/http.js';
+import type {
+  Enrolled,
+  EventList,
+  RoundDetail,
+  RunDetail,
+  RunSummary,
+} from '../../protocol/http.js';
 import {
   SHA256_HEADER,
   blobStored,
   enrolled,
+  eventList,
   failure,
   roundDetail,
   runDetail,
@@ -21,6 +28,8 @@ export interface Api {
   runs(): Promise<RunSummary[]>;
   run(id: string): Promise<RunDetail>;
   round(id: string, round: number): Promise<RoundDetail>;
+  /** The run's ledger, from its first event. */
+  events(id: string): Promise<EventList['events']>;
   stop(id: string): Promise<RunSummary>;
   enrol(id: string, name: string, role: Role): Promise<Enrolled>;
   /** Uploads bytes; the answer is their sha256. */
@@ -47,8 +56,8 @@ export function connectApi(url: string, operatorToken: string): Api {
         headers: { authorization: `Bearer ${operatorToken}`, ...headers },
       });
     } catch (cause) {
-      const message = `no coordinator answers at ${base}: start one with "tributary serve", or name it with --url`;
-      throw new TributaryError('storage_unavailable', message, undefined, { cause });
+      const message = `no coordinator answers at ${base}`;
+      throw new TributaryError('unreachable', message, undefined, { cause });
     }
     if (!response.ok) throw await errorOf(response);
     return response;
@@ -73,6 +82,8 @@ export function connectApi(url: string, operatorToken: string): Api {
     run: (id) => call(runDetail, 'GET', `/runs/${encodeURIComponent(id)}`),
     round: (id, round) =>
       call(roundDetail, 'GET', `/runs/${encodeURIComponent(id)}/rounds/${round}`),
+    events: async (id) =>
+      (await call(eventList, 'GET', `/runs/${encodeURIComponent(id)}/events`)).events,
     stop: (id) => call(runSummary, 'POST', `/runs/${encodeURIComponent(id)}/stop`),
     enrol: (id, name, role) =>
       call(enrolled, 'POST', `/runs/${encodeURIComponent(id)}/clients`, { name, role }),

@@ -15,7 +15,11 @@ export interface ConnectionOptions {
 /** Adds the options that every operator command takes. */
 export function operatorCommand(command: Command): Command {
   return command
-    .option('--url <url>', 'the coordinator', process.env.TRIBUTARY_URL ?? 'http://127.0.0.1:8080')
+    .option(
+      '--url <url>',
+      'the coordinator',
+      fromEnvironment('TRIBUTARY_URL') ?? 'http://127.0.0.1:8080',
+    )
     .option(
       '--token <token>',
       'operator token; else $TRIBUTARY_OPERATOR_TOKEN, else <data dir>/operator-token',
@@ -25,16 +29,23 @@ export function operatorCommand(command: Command): Command {
 
 /** @throws TributaryError `unauthorized` where no operator token is to be found. */
 export async function connect(options: ConnectionOptions): Promise<Api> {
-  const token = options.token ?? process.env.TRIBUTARY_OPERATOR_TOKEN ?? (await storedToken());
+  const token =
+    options.token ?? fromEnvironment('TRIBUTARY_OPERATOR_TOKEN') ?? (await storedToken());
   return connectApi(options.url, token);
 }
 
 async function storedToken(): Promise<string> {
-  const path = join(process.env.TRIBUTARY_DATA_DIR ?? '.tributary', 'operator-token');
+  const path = join(fromEnvironment('TRIBUTARY_DATA_DIR') ?? '.tributary', 'operator-token');
   try {
     return (await readFile(path, 'utf8')).trim();
   } catch (cause) {
     const message = `no operator token: give --token, set TRIBUTARY_OPERATOR_TOKEN, or run where ${path} is readable`;
     throw new TributaryError('unauthorized', message, undefined, { cause });
   }
+}
+
+/** A variable that is set to nothing, as compose files and shells do, is as good as not set. */
+function fromEnvironment(name: string): string | undefined {
+  const value = process.env[name];
+  return value === '' ? undefined : value;
 }

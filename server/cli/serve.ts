@@ -1,8 +1,7 @@
 /** `tributary serve`: the coordinator, until a signal stops it. */
 import type { Command } from 'commander';
-import { wholeNumber } from './run.js';
 
-interface ServeOptions {
+export interface ServeOptions {
   readonly port?: string;
   readonly host?: string;
   readonly dataDir?: string;
@@ -12,15 +11,23 @@ export function addServeCommand(program: Command): void {
   program
     .command('serve')
     .description('run the coordinator; the environment configures it (docs/configuration.md)')
-    .option('--port <number>', 'port to listen on; 0 for any free one')
-    .option('--host <address>', 'address to listen on')
-    .option('--data-dir <folder>', 'embedded database, blobs and operator token')
-    .action(async ({ port, host, dataDir }: ServeOptions) => {
+    .option('--port <number>', 'port to listen on; 0 for any free one (TRIBUTARY_PORT)')
+    .option('--host <address>', 'address to listen on (TRIBUTARY_HOST)')
+    .option('--data-dir <folder>', 'database, blobs, operator token (TRIBUTARY_DATA_DIR)')
+    .action(async (options: ServeOptions) => {
       const { serve } = await import('../main.js');
-      await serve(process.env, {
-        ...(port === undefined ? {} : { port: wholeNumber(port, '--port') }),
-        ...(host === undefined ? {} : { host }),
-        ...(dataDir === undefined ? {} : { dataDir }),
-      });
+      await serve(withFlags(process.env, options));
     });
+}
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** The environment with the command's flags in it, so that both are checked before anything starts. */
+export function withFlags(env: Environment, { port, host, dataDir }: ServeOptions): Environment {
+  return {
+    ...env,
+    ...(port === undefined ? {} : { TRIBUTARY_PORT: port }),
+    ...(host === undefined ? {} : { TRIBUTARY_HOST: host }),
+    ...(dataDir === undefined ? {} : { TRIBUTARY_DATA_DIR: dataDir }),
+  };
 }

@@ -140,7 +140,7 @@ describe.skipIf(whyNoBrowser !== null)('a browser tab as a client', () => {
     const { TRIBUTARY_SCREENSHOT: picture } = process.env;
     if (picture) await page.screenshot({ path: picture, fullPage: true });
 
-    const rows = await runSql(
+    const rows = await runSql<{ round: number; status: string; weight: number }>(
       databaseUrl,
       `SELECT a.round, u.status, u.weight FROM updates u JOIN assignments a ON a.id = u.assignment_id
        WHERE a.run_id = '${id}' AND a.client_id = 'tab' ORDER BY a.round`,
@@ -149,7 +149,7 @@ describe.skipIf(whyNoBrowser !== null)('a browser tab as a client', () => {
       everyRound.map((r) => [r, 'accepted']),
     );
     const shown = await page.locator('#rounds tr td:nth-child(5)').allTextContents();
-    expect(shown).toEqual(rows.map((row) => Number(row.weight).toFixed(4)).reverse());
+    expect(shown).toEqual(rows.map((row) => row.weight.toFixed(4)).reverse());
     const history = (await api.run(id)).history;
     expect(history.at(-1)?.evaluation?.sites.tab.numExamples).toBe(heldOut.size);
   });

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { enrolled, roundDetail, runDetail, runSummary } from '../../protocol/http.js';
+import { enrolled, eventList, roundDetail, runDetail, runSummary } from '../../protocol/http.js';
 import { decodeSafetensors } from '../../protocol/safetensors.js';
 import type { Finished } from '../support/command.js';
 import { command, endCommands } from '../support/command.js';
@@ -13,6 +13,7 @@ import type { CoordinatorProcess } from '../support/coordinator-process.js';
 import { serveProcess } from '../support/coordinator-process.js';
 import type { TestDatabase } from '../support/postgres.js';
 import { testDatabase } from '../support/postgres.js';
+import { runSql } from '../support/sql.js';
 import { OPERATOR_TOKEN } from '../support/stage.js';
 import { tinyCsv, tinyTask } from '../support/tiny-task.js';
 
@@ -150,7 +151,40 @@ describe('a run from its file to its model', () => {
       { clientId: 'bob', receipt: { status: 'accepted' }, numExamples: 30, weight: 1 / 3 },
     ]);
     const { stdout } = await operate('run', 'show', run.id, '--round', '2');
-    expect(stdout).toMatch(/ada\s+train\s+accepted\s+60\s+\S+\s+0\.666667/);
+    expect(stdout).toMatch(/ada\s+source\s+train\s+accepted\s+60\s+\S+\s+0\.666667/);
+    expect(stdout).toMatch(/judge\s+evaluator\s+evaluate\s+accepted/);
+    const accuracy = round.evaluation!.pooled.accuracy.toPrecision(5);
+    expect(stdout).toMatch(/site\s+examples\s+(\w+\s+)*accuracy/);
+    expect(stdout).toMatch(new RegExp(`judge\\s+50\\s.*${accuracy}`));
+    expect(stdout).toMatch(new RegExp(`pooled\\s+50\\s.*${accuracy}`));
+    for (const line of stdout.split('\n')) expect(line.length).toBeLessThanOrEqual(80);
+  });
+
+  it('shows its ledger, and whether somebody changed it', async () => {
+    const ledger = eventList.extend({ broken: z.object({ seq: z.int() }).nullable() });
+    const { events, broken } = await json(ledger, 'run', 'events', run.id);
+    expect(broken).toBeNull();
+    expect(events.map(({ type }) => type)).toContain('client-enrolled');
+    const { code, stdout } = await operate('run', 'events', run.id);
+    expect(code).toBe(0);
+    expect(stdout).toContain(`chain of ${events.length} events verifies`);
+    expect(stdout).toMatch(
+      / 2 {2}\d{4}-\d\d-\d\d \d\d:\d\d:\d\d {2}client-enrolled {2}.*client=ada/,
+    );
+    for (const line of stdout.split('\n')) expect(line.length).toBeLessThanOrEqual(80);
+
+    const changeTo = (role: string): Promise<unknown> =>
+      runSql(
+        database.url,
+        `UPDATE ledger_events SET body = jsonb_set(body, '{role}', '"${role}"')
+         WHERE run_id = '${run.id}' AND seq = 2`,
+      );
+    await changeTo('target');
+    const changed = await operate('run', 'events', run.id);
+    await changeTo('source');
+    expect(changed.code).toBe(1);
+    expect(changed.stdout).toContain('the chain is broken at event 2: it is not what was hashed');
+    expect((await operate('run', 'events', run.id)).code).toBe(0);
   });
 
   it('gives its models, each with the bytes of its hash', async () => {
@@ -197,6 +231,50 @@ describe('a run from its file to its model', () => {
     const again = await operate('run', 'stop', second.id);
     expect(again.code).toBe(1);
     expect(again.stderr).toContain('run_over');
+  });
+});
+
+describe('tributary run create --client', () => {
+  it.each([
+    [['alice', 'alice:target'], /"alice:target": "alice" is named twice/],
+    [[':target'], /":target": use 1 to 64 letters/],
+    [['alice:source:x'], /"alice:source:x": write name or name:role/],
+    [['alice:king'], /"king" is not a role: use source, target, evaluator/],
+  ])('creates no run for clients that cannot be: %s', async (clients, says) => {
+    const before = await coordinator.api.runs();
+    const options = clients.flatMap((client) => ['--client', client]);
+    const { code, stdout, stderr } = await operate('run', 'create', 'run.json', ...options);
+    expect([code, stdout]).toEqual([1, '']);
+    expect(stderr).toMatch(says);
+    expect(await coordinator.api.runs()).toEqual(before);
+  });
+
+  it('prints the tokens that it has where an enrolment fails after all', async () => {
+    // Names and roles are well, but this rule takes one target only: the coordinator says so.
+    const spec = { ...(await runFile()), rule: 'fedda' };
+    await writeFile(file('one-target.json'), JSON.stringify(spec));
+    const clients = ['--client', 'ada', '--client', 'tom:target', '--client', 'tim:target'];
+    const { code, stdout, stderr } = await operate('run', 'create', 'one-target.json', ...clients);
+    expect(code).toBe(1);
+    expect(stdout).toMatch(/ada \(source\) {2}\S{20}.*\n.*tom \(target\) {2}\S{20}/);
+    const [, id] = /^run (\S+)/.exec(stdout)!;
+    expect(stderr).toContain(`run ${id} is created, but "tim" could not be enrolled`);
+  });
+});
+
+describe('a coordinator that is not there', () => {
+  it('is said to be unreachable, with what to do', async () => {
+    const url = 'http://127.0.0.1:9';
+    const { code, stderr } = await command(['run', 'list', '--url', url, '--token', 'x'], {});
+    expect(code).toBe(1);
+    expect(stderr).toContain(`no coordinator answers at ${url}`);
+    expect(stderr).toContain('Start the coordinator with "tributary serve"');
+    expect(stderr).toContain('(unreachable)');
+  });
+
+  it('is looked for at the default address where TRIBUTARY_URL is empty', async () => {
+    const { stdout } = await command(['run', 'list', '--help'], { env: { TRIBUTARY_URL: '' } });
+    expect(stdout).toContain('http://127.0.0.1:8080');
   });
 });
 

@@ -114,7 +114,7 @@ describe('every answer', () => {
     const policy = response.headers.get('content-security-policy');
     expect(policy).toContain("script-src 'self' 'wasm-unsafe-eval'");
     expect(policy).toContain("worker-src 'self' blob:");
-    expect(policy).toContain('data:');
+    expect(policy).toContain("connect-src 'self' data: blob:;");
     // TF.js hangs on pages with these two.
     expect(response.headers.get('cross-origin-opener-policy')).toBeNull();
     expect(response.headers.get('cross-origin-embedder-policy')).toBeNull();

@@ -189,13 +189,16 @@ describe('a client that connects again', () => {
 });
 
 describe('messages', () => {
-  it('of progress are shown to operators', async () => {
+  it('of hello and progress are shown to operators, while the client is there', async () => {
     const { runId, token } = await enrolled();
-    const peer = await Peer.join(url, token);
+    const software = { backends: ['wasm', 'cpu'], sdkVersion: '1.2.3' };
+    const peer = await Peer.join(url, token, software);
+    expect((await detailOf(runId)).clients[0]).toMatchObject({ ...software, loss: null });
     const { id } = await peer.assignment();
     const answer = await peer.send('progress', { assignmentId: id, fraction: 0.25, loss: 1.5 });
     expect(answer).toEqual({ ok: true, value: null });
-    expect((await detailOf(runId)).clients[0].progress).toBe(0.25);
+    const shown = { ...software, progress: 0.25, loss: 1.5 };
+    expect((await detailOf(runId)).clients[0]).toMatchObject(shown);
     const unknown = await peer.send('progress', { assignmentId: 'of-another', fraction: 1 });
     expect(unknown).toMatchObject({ ok: false, error: { code: 'assignment_unknown' } });
   });
@@ -356,7 +359,8 @@ describe('packets that no client library sends', () => {
     ['many packets in one', [Array<string>(5_000).fill('42["hello"]').join('\u001e')]],
   ];
   it.each(broken)('%s ends at most the connection that sent it', async (_what, packets) => {
-    const { runId, token } = await enrolled();
+    // A cohort of all would wait for bert, who never says hello.
+    const { runId, token } = await enrolled({ cohort: { size: 1 } });
     const other = await enrol(coordinator, runId, 'bert');
     const bystander = await Peer.join(url, token);
     const { id } = await bystander.assignment();

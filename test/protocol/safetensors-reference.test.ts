@@ -1,6 +1,7 @@
 /**
  * Against the reference library: files that it wrote (test/fixtures/safetensors, see make.py there),
- * and, where this machine has it, what it makes of the files that we write or refuse.
+ * files of ours that it once read (write-ours.ts there), and, where this machine has it, what it
+ * makes of the files that we write or refuse.
  */
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -11,6 +12,7 @@ import { decodeSafetensors, encodeSafetensors } from '../../protocol/safetensors
 import type { SafetensorsFile, Tensor } from '../../protocol/safetensors.js';
 import { anyTensors, bytesOf } from './safetensors-arbitraries.js';
 import { hostileFiles } from './safetensors-files.js';
+import { oursFiles } from './safetensors-ours.js';
 
 const folder = fileURLToPath(new URL('../fixtures/safetensors/', import.meta.url));
 const fixtureNames = ['dtypes', 'shapes', 'names', 'update', 'empty'];
@@ -100,6 +102,14 @@ describe('a file of the reference library', () => {
   });
 });
 
+describe('a file of ours that the reference library has read', () => {
+  it.each(Object.entries(oursFiles))('is still what we write: %s', (name, file) => {
+    expect(Buffer.from(encodeSafetensors(file.tensors, file.metadata))).toEqual(fixture(name));
+    const { tensors, metadata } = decodeSafetensors(fixture(name));
+    expect([{ ...tensors }, { ...metadata }]).toEqual([file.tensors, file.metadata]);
+  });
+});
+
 type Reading =
   | { error: string }
   | {
@@ -151,6 +161,12 @@ function ours(file: Uint8Array): Reading {
 }
 
 describe('the reference library', () => {
+  it('reads the committed files of ours as we meant them', ({ skip }) => {
+    skip(!found, reason);
+    const read = readByReference(Object.keys(oursFiles).map(fixture));
+    expect(read.map(sorted)).toEqual(Object.values(oursFiles).map((file) => sorted(reading(file))));
+  });
+
   it('reads every file that we write as we do', ({ skip }) => {
     skip(!found, reason);
     const metadata = fc.dictionary(fc.string({ unit: 'binary' }), fc.string({ unit: 'binary' }), {

@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { TributaryError } from '../../protocol/errors.js';
+import { withFlags } from '../../server/cli/serve.js';
 import { configVariables, ignoredVariables, isLoopback, readConfig } from '../../server/config.js';
 
 function problemOf(env: Record<string, string>): TributaryError {
@@ -122,8 +123,29 @@ describe('configuration', () => {
   });
 
   it('tells which variables look like ours and are not read', () => {
-    const env = { TRIBUTARY_PROT: '1', TRIBUTARY_PORT: '1', TRIBUTARY_TOKEN: 'x', PATH: '/bin' };
+    const foreign = { TRIBUTARY_TOKEN: 'x', TRIBUTARY_BACKEND: 'wasm', PATH: '/bin' };
+    const env = { TRIBUTARY_PROT: '1', TRIBUTARY_PORT: '1', ...foreign };
     expect(ignoredVariables(env)).toEqual(['TRIBUTARY_PROT']);
+  });
+
+  it('takes the flags of `tributary serve` before the environment', () => {
+    const env = { TRIBUTARY_PORT: '1', TRIBUTARY_HOST: '::1', TRIBUTARY_LOG_LEVEL: 'warn' };
+    const flags = { port: '0', host: '0.0.0.0', dataDir: 'here' };
+    expect(readConfig(withFlags(env, flags))).toMatchObject({
+      port: 0,
+      host: '0.0.0.0',
+      dataDir: resolve('here'),
+      logLevel: 'warn',
+    });
+    expect(readConfig(withFlags(env, {}))).toMatchObject({ port: 1, host: '::1' });
+  });
+
+  it.each([
+    [{ port: '99999' }, /TRIBUTARY_PORT must be from 0 to 65535/],
+    [{ port: 'http' }, /TRIBUTARY_PORT is not a whole number/],
+    [{ host: 'http://here' }, /TRIBUTARY_HOST is not a host/],
+  ])('checks the flags of `tributary serve` as it checks the environment: %j', (flags, message) => {
+    expect(() => readConfig(withFlags({}, flags))).toThrow(message);
   });
 
   it.each([

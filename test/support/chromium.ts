@@ -65,7 +65,7 @@ async function missingLibraries(executablePath: string): Promise<Record<string, 
 async function packagedLibraries(): Promise<string> {
   const main = createRequire(import.meta.url).resolve('@sparticuz/chromium');
   const { inflate } = (await import(join(dirname(main), '..', 'esm', 'lambdafs.js'))) as {
-    inflate(path: string): Promise<string>;
+    inflate: (path: string) => Promise<string>;
   };
   const folder = await inflate(join(dirname(main), '..', '..', 'bin', 'al2023.tar.br'));
   return join(folder, 'lib');

@@ -1,15 +1,13 @@
 /** Models after each round, as safetensors. */
 import type { Request, Router } from 'express';
 import { TributaryError } from '../../../protocol/errors.js';
+import { VERSION_HEADER } from '../../../protocol/http.js';
 import type { Checkpoint, Store } from '../../core/ports.js';
 import type { Caller } from './auth.js';
 import { numberParam } from './ids.js';
 import type { HttpParts } from './parts.js';
 import { runId, runOf } from './runs.js';
 import { sendBlob } from './send-blob.js';
-
-/** Response header: the version that was sent, for those who asked for the newest. */
-export const VERSION_HEADER = 'x-tributary-version';
 
 export function checkpointRoutes(router: Router, { store, blobs, auth }: HttpParts): void {
   router.get('/v1/runs/:run/checkpoints/:version', async (req, res) => {

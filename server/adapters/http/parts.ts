@@ -1,17 +1,20 @@
 /** What the routes work with. The composition root fills it in. */
 import type { Logger } from 'pino';
-import type { BlobStore, Client, Presence, Store } from '../../core/ports.js';
+import type { ClientInfo } from '../../../protocol/http.js';
+import type { BlobStore, Client, Store } from '../../core/ports.js';
 import type { ClientId } from '../../core/rules/rule.js';
 import type { Engine } from '../../engine/engine.js';
 import type { OriginPolicy } from '../origins.js';
 import type { Auth } from './auth.js';
 import type { BodyLimits } from './body.js';
 
+/** What a client that is connected said of itself and of its open work. */
+export type ClientStatus = Omit<ClientInfo, 'id' | 'role' | 'present'>;
+
 /** Who is connected, and how far they are. */
 export interface PresenceView {
-  readonly present: (runId: string) => readonly Presence[];
-  /** Share of the client's open work that is done; null where it did not say. */
-  readonly progress: (runId: string, clientId: ClientId) => number | null;
+  /** null where the client is not there. */
+  readonly status: (runId: string, clientId: ClientId) => ClientStatus | null;
 }
 
 /** Questions of oracles that are put to clients. Every method throws `not_found` for strangers. */

@@ -1,4 +1,4 @@
-/** Runs: created and stopped by operators, read by operators and by their own clients. */
+/** Runs: created, stopped and read by operators; their clients read who they are and the task. */
 import type { Request, Router } from 'express';
 import { TributaryError, parse } from '../../../protocol/errors.js';
 import type { Enrolled, Identity } from '../../../protocol/http.js';
@@ -18,7 +18,8 @@ export function runRoutes(router: Router, parts: HttpParts): void {
   readerRoutes(router, parts);
 }
 
-function operatorRoutes(router: Router, { engine, store, auth, limits }: HttpParts): void {
+function operatorRoutes(router: Router, parts: HttpParts): void {
+  const { engine, store, auth, presence, limits } = parts;
   router.post('/v1/runs', async (req, res) => {
     await auth.operator(req);
     const run = await engine.createRun(await readJson(req, MAX_SPEC_BYTES, limits.body));
@@ -29,6 +30,13 @@ function operatorRoutes(router: Router, { engine, store, auth, limits }: HttpPar
     await auth.operator(req);
     const runs = await Promise.all((await store.runs()).map((run) => runSummary(store, run)));
     res.json({ runs });
+  });
+
+  // Not for clients: it shows who the others are, and what was measured at their sites.
+  router.get('/v1/runs/:run', async (req, res) => {
+    await auth.operator(req);
+    const run = await runOf(store, runId(req));
+    res.json(await runDetail(store, run, presence, engine.now(run.id)));
   });
 
   router.post('/v1/runs/:run/stop', async (req, res) => {
@@ -64,17 +72,11 @@ function operatorRoutes(router: Router, { engine, store, auth, limits }: HttpPar
   });
 }
 
-function readerRoutes(router: Router, { engine, store, auth, presence }: HttpParts): void {
+function readerRoutes(router: Router, { store, auth }: HttpParts): void {
   router.get('/v1/me', async (req, res) => {
     const { runId, id, role } = await auth.client(req);
     const answer: Identity = { runId, clientId: id, role };
     res.json(answer);
-  });
-
-  router.get('/v1/runs/:run', async (req, res) => {
-    await auth.reader(req, runId(req));
-    const run = await runOf(store, runId(req));
-    res.json(await runDetail(store, run, presence, engine.now(run.id)));
   });
 
   router.get('/v1/runs/:run/task', async (req, res) => {

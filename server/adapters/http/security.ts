@@ -2,34 +2,38 @@
 import cors from 'cors';
 import type { RequestHandler } from 'express';
 import helmet from 'helmet';
-import { SHA256_HEADER } from '../../../protocol/http.js';
+import { SHA256_HEADER, VERSION_HEADER } from '../../../protocol/http.js';
 import type { OriginPolicy } from '../origins.js';
 import { originRefused } from '../origins.js';
-import { VERSION_HEADER } from './checkpoints.js';
 
 /**
  * For pages that the coordinator serves itself: they load /sdk/tributary.js, train in a worker that
  * is made from a blob, compile WebAssembly that is embedded as data, and connect to their own host.
  */
-const contentSecurityPolicy = {
-  useDefaults: false,
-  directives: {
+function contentSecurityPolicy(origins: OriginPolicy) {
+  const directives = {
     defaultSrc: ["'self'"],
     scriptSrc: ["'self'", "'wasm-unsafe-eval'"],
     workerSrc: ["'self'", 'blob:'],
-    connectSrc: ["'self'", 'ws:', 'wss:', 'data:', 'blob:'],
+    connectSrc: ["'self'", ...ownSockets(origins), 'data:', 'blob:'],
     imgSrc: ["'self'", 'data:', 'blob:'],
     styleSrc: ["'self'", "'unsafe-inline'"],
     objectSrc: ["'none'"],
     baseUri: ["'none'"],
     formAction: ["'self'"],
     frameAncestors: ["'self'"],
-  },
-};
+  };
+  return { useDefaults: false, directives };
+}
+
+/** `'self'` covers ws and wss of the same host in browsers since 2022; for older ones it is named. */
+function ownSockets({ own }: OriginPolicy): string[] {
+  return own === null ? [] : [own.replace(/^http/, 'ws')];
+}
 
 export function securityHeaders(origins: OriginPolicy): RequestHandler {
   return helmet({
-    contentSecurityPolicy,
+    contentSecurityPolicy: contentSecurityPolicy(origins),
     // On a page with COOP and COEP the threaded build of TF.js's wasm backend hangs.
     crossOriginOpenerPolicy: false,
     crossOriginEmbedderPolicy: false,

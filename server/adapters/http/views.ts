@@ -17,7 +17,9 @@ import type {
   UpdateRow,
 } from '../../core/ports.js';
 import type { Round } from '../../core/round.js';
-import type { PresenceView } from './parts.js';
+import type { ClientStatus, PresenceView } from './parts.js';
+
+const away: ClientStatus = { progress: null, loss: null, backends: [], sdkVersion: null };
 
 export async function runSummary(store: Store, run: Run): Promise<RunSummary> {
   const round = await store.currentRound(run.id);
@@ -47,9 +49,9 @@ export async function runDetail(
     store.rounds(run.id),
     store.clients(run.id),
   ]);
-  const present = new Set(presence.present(run.id).map(({ id }) => id));
   const infos = clients.map(({ id, role }): ClientInfo => {
-    return { id, role, present: present.has(id), progress: presence.progress(run.id, id) };
+    const status = presence.status(run.id, id);
+    return { id, role, present: status !== null, ...(status ?? away) };
   });
   return { ...summary, spec: run.spec, history: rounds.map(roundSummary), clients: infos, now };
 }

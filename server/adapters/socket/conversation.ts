@@ -109,9 +109,10 @@ async function greet(
 /** Makes this the client's connection. An older one of the same client is told, and ended. */
 function enter(socket: ClientSocket, message: Hello, { sessions }: ConversationParts): Session {
   const { client } = socket.data;
-  const { trains, evaluates, oracleBatches } = message;
+  const { trains, evaluates, oracleBatches, backends, sdkVersion } = message;
   const presence: Presence = { ...client, trains, evaluates, oracleBatches };
-  const session: Session = { presence, socket, open: new Map(), announced: false };
+  const software = { backends, sdkVersion };
+  const session: Session = { presence, software, socket, open: new Map(), announced: false };
   const replaced = sessions.put(session);
   socket.data.session = session;
   if (replaced) {
@@ -142,12 +143,12 @@ async function welcomeFor(client: Client, { store, engine }: ConversationParts):
   return { runId, clientId, role, status: run.status, version, assignments };
 }
 
-function noteProgress(socket: ClientSocket, { assignmentId, fraction }: Progress): Promise<null> {
+function noteProgress(socket: ClientSocket, { assignmentId, ...report }: Progress): Promise<null> {
   const open = socket.data.session?.open;
   if (!open) throw new TributaryError('bad_request', 'progress: say hello first');
   if (!open.has(assignmentId)) {
     throw new TributaryError('assignment_unknown', 'progress: not of an open assignment');
   }
-  open.set(assignmentId, fraction);
+  open.set(assignmentId, report);
   return Promise.resolve(null);
 }

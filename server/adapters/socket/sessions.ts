@@ -1,8 +1,14 @@
 /** Who is connected: one session a client, the newest. */
 import type { Socket } from 'socket.io';
-import type { ClientToServer, ServerToClient } from '../../../protocol/messages.js';
+import type {
+  ClientToServer,
+  Hello,
+  Progress,
+  ServerToClient,
+} from '../../../protocol/messages.js';
 import type { Client, Presence } from '../../core/ports.js';
 import type { ClientId } from '../../core/rules/rule.js';
+import { sortedClients } from '../order.js';
 
 export type NoServerEvents = Record<string, never>;
 
@@ -17,9 +23,11 @@ export type ClientSocket = Socket<ClientToServer, ServerToClient, NoServerEvents
 
 export interface Session {
   readonly presence: Presence;
+  /** What operators are shown and the engine does not need. */
+  readonly software: Pick<Hello, 'backends' | 'sdkVersion'>;
   readonly socket: ClientSocket;
-  /** The client's open assignments, and how far it said that it is. */
-  readonly open: Map<string, number | null>;
+  /** The client's open assignments, and how far it said last that it is. */
+  readonly open: Map<string, Pick<Progress, 'fraction' | 'loss'> | null>;
   /** True once the others were told that this client is there. */
   announced: boolean;
 }
@@ -70,9 +78,7 @@ export class Sessions {
     if (known) return known;
     const clients = this.#runs.get(runId);
     if (!clients) return [];
-    const sorted = [...clients.values()]
-      .map(({ presence }) => presence)
-      .sort((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0));
+    const sorted = sortedClients([...clients.values()].map(({ presence }) => presence));
     this.#sorted.set(runId, sorted);
     return sorted;
   }

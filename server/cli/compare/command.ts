@@ -1,8 +1,8 @@
 /** What `tributary compare` does. */
-import { prepareBackend } from '../../../client/tfjs/backend.js';
 import { runExperiment } from '../../simulation/experiment.js';
 import type { Story } from '../../simulation/stories.js';
 import { domainShift, labelSkew } from '../../simulation/stories.js';
+import { prepareCommonBackend } from '../backend.js';
 import type { CompareOptions } from '../compare.js';
 import { print, table } from '../output.js';
 import { wholeNumber } from '../options.js';
@@ -48,7 +48,7 @@ function settings(quick: boolean): Setting[] {
 
 export async function compare(options: CompareOptions): Promise<void> {
   const seeds = options.quick ? 1 : wholeNumber(options.seeds, '--seeds');
-  const backend = await prepareBackend();
+  const backend = await prepareCommonBackend();
   const comparisons: Comparison[] = [];
   for (const setting of settings(options.quick ?? false)) {
     comparisons.push(await compareOn(setting, seeds));

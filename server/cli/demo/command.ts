@@ -4,13 +4,13 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { encodeDataset, writeDataset } from '../../../client/data/load.js';
 import { encodeParams } from '../../../client/params.js';
-import { prepareBackend } from '../../../client/tfjs/backend.js';
 import { initialParams } from '../../../client/tfjs/model.js';
 import { enterableTempDirectory } from '../../adapters/postgres/account.js';
 import type { Coordinator } from '../../app.js';
 import { createCoordinator } from '../../app.js';
 import { domainShift, labelSkew } from '../../simulation/stories.js';
 import type { Story } from '../../simulation/stories.js';
+import { prepareCommonBackend } from '../backend.js';
 import { connectApi } from '../api.js';
 import type { DemoOptions } from '../demo.js';
 import { interruption } from '../interruption.js';
@@ -28,7 +28,7 @@ export async function demo(options: DemoOptions): Promise<void> {
   const signal = interruption();
   const rounds = wholeNumber(options.rounds, '--rounds');
   const seed = wholeNumber(options.seed, '--seed');
-  const backend = await prepareBackend();
+  const backend = await prepareCommonBackend();
   const story = await (options.rule === 'fedgp'
     ? domainShift(seed, rounds)
     : labelSkew(seed, rounds, CLIENTS));

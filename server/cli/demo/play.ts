@@ -5,6 +5,8 @@ import { tfjsEvaluator } from '../../../client/tfjs/trainer.js';
 import type { JoinSummary } from '../../../client/events.js';
 import { TributaryError } from '../../../protocol/errors.js';
 import type { Api } from '../api.js';
+import { clientGroup } from './client-group.js';
+import type { ClientGroup } from './client-group.js';
 import type { ClientProcess } from './client-process.js';
 import { startClient } from './client-process.js';
 import { noProgress, showProgress } from './progress.js';
@@ -13,7 +15,7 @@ import type { RunResult } from './results.js';
 import type { Story, StoryRun } from '../../simulation/stories.js';
 import { specOf } from '../../simulation/stories.js';
 
-export interface Stage {
+export interface RunSetting {
   readonly api: Api;
   readonly folder: string;
   readonly init: string;
@@ -29,50 +31,73 @@ export interface Stage {
 
 const EVALUATOR = 'held-out';
 
-export async function play(story: Story, run: StoryRun, stage: Stage): Promise<RunResult> {
-  const { api } = stage;
-  const { id } = await api.createRun(specOf(story, run, stage));
-  const processes: ClientProcess[] = [];
-  const start = (token: string, name: string): ClientProcess => {
-    const started = startClient(api.url, token, sharePath(stage.folder, name));
-    processes.push(started);
-    return started;
-  };
-  const enrolled = new Map<string, string>();
+/** A client that heard the end of its run has only to disconnect and to leave. */
+const LEAVE_MS = 30_000;
+
+/** @throws TributaryError `internal` where the run does not complete, or a client fails, with its complaint. */
+export async function play(story: Story, run: StoryRun, setting: RunSetting): Promise<RunResult> {
+  const { api } = setting;
+  const { id } = await api.createRun(specOf(story, run, setting));
+  const enrolled: { name: string; token: string }[] = [];
   for (const { name, role } of story.clients) {
-    enrolled.set(name, (await api.enrol(id, name, role)).token);
+    enrolled.push({ name, token: (await api.enrol(id, name, role)).token });
   }
   const evaluator = await api.enrol(id, EVALUATOR, 'evaluator');
-  const view = stage.silent ? noProgress : showProgress(run.label, story.common.rounds);
+  const view = setting.silent ? noProgress : showProgress(run.label, story.common.rounds);
+  const group = clientGroup();
+  const start = (name: string, token: string): ClientProcess => {
+    const started = startClient(api.url, token, sharePath(setting.folder, name));
+    group.add(name, started);
+    return started;
+  };
   try {
-    const running = [...enrolled].map(([name, token]) => ({
-      name,
-      token,
-      process: start(token, name),
+    const running = enrolled.map((client) => ({
+      ...client,
+      process: start(client.name, client.token),
     }));
     const victim = running[Math.floor(running.length / 2)];
     const replace = (): void => {
-      victim.process.kill();
-      const { pid } = start(victim.token, victim.name);
+      group.sacrifice(victim.process);
+      const { pid } = start(victim.name, victim.token);
       view.say(
         `${victim.name} killed (kill -9, pid ${victim.process.pid}); replaced by pid ${pid}`,
       );
     };
-    const summary = await watch(story, evaluator.token, stage, view, replace);
-    stage.signal.throwIfAborted();
+    // A run that lost a client waits for it, by default for its deadline: hear of it here.
+    const summary = await withFailure(group, setting.signal, (signal) =>
+      watch(story, evaluator.token, { ...setting, signal }, view, replace),
+    );
+    setting.signal.throwIfAborted();
     if (summary.status !== 'completed') {
-      const complaints = processes.map((p) => p.complaint()).filter(Boolean);
       throw new TributaryError(
         'internal',
-        [`run ${id} ${summary.status}: ${summary.reason ?? ''}`, ...complaints].join('\n'),
+        [`run ${id} ${summary.status}: ${summary.reason ?? ''}`, ...group.complaints()].join('\n'),
       );
     }
-    await Promise.all(processes.map(({ ended }) => ended));
+    await group.settled(LEAVE_MS);
     const detail = await api.run(id);
     return { run, detail, last: await api.round(id, detail.round) };
   } finally {
-    for (const started of processes) started.kill();
+    group.killAll();
     view.end();
+  }
+}
+
+/** Does `work` until a client fails; then it is told to stop, and the failure is thrown. */
+async function withFailure<T>(
+  group: ClientGroup,
+  signal: AbortSignal,
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const over = new AbortController();
+  try {
+    return await Promise.race([work(AbortSignal.any([signal, over.signal])), group.failed]);
+  } catch (error) {
+    // Ctrl-C reaches the clients too: their end is then no failure of theirs.
+    signal.throwIfAborted();
+    throw error;
+  } finally {
+    over.abort();
   }
 }
 
@@ -80,22 +105,24 @@ export async function play(story: Story, run: StoryRun, stage: Stage): Promise<R
 async function watch(
   story: Story,
   token: string,
-  stage: Stage,
+  setting: RunSetting,
   view: ProgressView,
   replace: () => void,
 ): Promise<JoinSummary> {
-  let replaced = stage.killInRound === null;
+  let replaced = setting.killInRound === null;
   return join({
-    url: stage.api.url,
+    url: setting.api.url,
     token,
     evaluate: tfjsEvaluator({ data: story.test }),
-    signal: stage.signal,
+    signal: setting.signal,
     onEvent: (event) => {
+      // Told to stop: a process that is started now would be left behind.
+      if (setting.signal.aborted) return;
       if (event.type === 'evaluated') {
         const { sums, numExamples } = event.report;
         view.round(event.work.round, sums.accuracy / numExamples);
       }
-      if (event.type === 'run' && !replaced && event.state.round === stage.killInRound) {
+      if (event.type === 'run' && !replaced && event.state.round === setting.killInRound) {
         replaced = true;
         replace();
       }

@@ -1,0 +1,65 @@
+/** Runs as text: the list, one run, and what `run create` answers. */
+import type { Enrolled, RoundSummary, RunDetail, RunSummary } from '../../../protocol/http.js';
+import { bytes, sparkline, table } from '../output.js';
+
+export function created(run: RunSummary & { readonly clients: readonly Enrolled[] }): string {
+  return [
+    `run ${run.id}`,
+    ...run.clients.map((c) => `  ${c.clientId} (${c.role})  ${c.token}`),
+    ...(run.clients.length > 0 ? ['Each token is shown only this once.'] : []),
+  ].join('\n');
+}
+
+export function listed(runs: readonly RunSummary[]): string {
+  if (runs.length === 0) return 'no runs yet: create one with "tributary run create FILE"';
+  const rows = runs.map((r) => [
+    r.id,
+    r.rule,
+    r.status,
+    `${r.round}/${r.rounds}`,
+    r.createdAt.slice(0, 16).replace('T', ' '),
+  ]);
+  return table(['run', 'rule', 'status', 'round', 'created (UTC)'], rows);
+}
+
+export function shown(run: RunDetail): string {
+  const { spec } = run;
+  const committed = run.history.filter((round) => round.evaluation);
+  const accuracy = committed
+    .map((round) => round.evaluation!.pooled.accuracy)
+    .filter(Number.isFinite);
+  return [
+    `run ${run.id}: ${spec.task.name} under ${run.rule}, seed ${spec.seed}`,
+    `${run.status}${run.reason ? ` (${run.reason})` : ''}: ${run.now}`,
+    ...(accuracy.length > 0
+      ? [`accuracy ${sparkline(accuracy)} ${accuracy.at(-1)!.toFixed(4)}`]
+      : []),
+    '',
+    table(
+      ['round', 'try', 'phase', 'invited', 'accepted', 'bytes', 'accuracy', 'checkpoint'],
+      run.history.map(roundRow),
+    ),
+    ...run.history
+      .filter((round) => round.reason)
+      .map((round) => `round ${round.round}, try ${round.attempt}: ${round.reason!}`),
+    '',
+    table(
+      ['client', 'role', 'present'],
+      run.clients.map((c) => [c.id, c.role, c.present ? 'yes' : 'no']),
+    ),
+  ].join('\n');
+}
+
+function roundRow(round: RoundSummary): (string | number)[] {
+  const accuracy = round.evaluation?.pooled.accuracy;
+  return [
+    round.round,
+    round.attempt,
+    round.phase,
+    round.invited,
+    round.accepted,
+    bytes(round.bytes),
+    accuracy === undefined ? '' : accuracy.toFixed(4),
+    round.checkpointSha256?.slice(0, 12) ?? '',
+  ];
+}
