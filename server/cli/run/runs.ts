@@ -44,8 +44,8 @@ export function shown(run: RunDetail): string {
       .map((round) => `round ${round.round}, try ${round.attempt}: ${round.reason!}`),
     '',
     table(
-      ['client', 'role', 'present'],
-      run.clients.map((c) => [c.id, c.role, c.present ? 'yes' : 'no']),
+      ['client', 'role', 'present', 'computes with'],
+      run.clients.map((c) => [c.id, c.role, c.present ? 'yes' : 'no', c.backends.join(', ')]),
     ),
   ].join('\n');
 }
