@@ -54,7 +54,7 @@ export const unknownRoute: RequestHandler = (req) => {
 /** The last handler: turns whatever was thrown into an answer and, where it is our fault, a log line. */
 // eslint-disable-next-line @typescript-eslint/no-unused-vars -- Express tells error handlers from others by their four parameters
 export const answerErrors: ErrorRequestHandler = (thrown: unknown, req, res, _next) => {
-  if (res.headersSent) {
+  if (res.headersSent || hasLeft(thrown)) {
     breakOff(req, res, thrown);
     return;
   }
@@ -67,11 +67,16 @@ export const answerErrors: ErrorRequestHandler = (thrown: unknown, req, res, _ne
 
 /** In the middle of a body all that is left is to break off, which the peer sees as an error. */
 function breakOff(req: Request, res: Response, thrown: unknown): void {
-  const peerLeft =
-    thrown instanceof Error && 'code' in thrown && thrown.code === 'ERR_STREAM_PREMATURE_CLOSE';
-  if (peerLeft) req.log.debug('the peer left before the end of the answer');
+  if (hasLeft(thrown)) req.log.debug('the peer left before the end of the answer');
   else req.log.warn({ err: thrown }, 'an answer broke off');
   res.destroy();
+}
+
+/** The peer is gone, in the middle of an answer or before it began: a killed client, a closed tab. */
+function hasLeft(thrown: unknown): boolean {
+  return (
+    thrown instanceof Error && 'code' in thrown && thrown.code === 'ERR_STREAM_PREMATURE_CLOSE'
+  );
 }
 
 /** What a peer may see of an error. */

@@ -42,7 +42,7 @@ export async function demo(options: DemoOptions): Promise<void> {
     say(options, `${story.title}; ${story.test.size} held out`);
     say(
       options,
-      `coordinator at ${coordinator.url}, embedded PostgreSQL, clients on ${backend.name} ${backend.version}\n`,
+      `coordinator at ${coordinator.url}, embedded PostgreSQL; ${backend.name} ${backend.version}\n`,
     );
     const results = await playAll(story, seed, {
       folder,
