@@ -5,7 +5,9 @@
 import { TributaryError } from '../../protocol/errors.js';
 import type { ReportedFacts } from '../../protocol/update.js';
 import type { FoldScale } from './kernels/kernels.js';
+import type { Needs } from './rules/rule.js';
 
+export { checkMeasure, isMeasure } from './admission/measure.js';
 export { VectorScan } from './admission/scan.js';
 export { checkTensors, maxUpdateBytes } from './admission/tensors.js';
 
@@ -34,6 +36,21 @@ export function checkReported(reported: ReportedFacts, assignmentId: string): vo
     const message = `numExamples is ${reported.numExamples}, over the cap of ${MAX_EXAMPLES}`;
     throw new TributaryError('over_cap', message);
   }
+}
+
+/**
+ * What the rule reads from the metrics. An update without it would have no weight, and fail the round
+ * of all others.
+ * @throws TributaryError `bad_facts`, naming the metric.
+ */
+export function checkMetrics(
+  { metrics }: Pick<ReportedFacts, 'metrics'>,
+  { metrics: needed = [] }: Needs,
+): void {
+  const missing = needed.find((name) => !Object.hasOwn(metrics, name));
+  if (missing === undefined) return;
+  const message = `the run's rule needs the metric "${missing}": return it among the metrics of training`;
+  throw new TributaryError('bad_facts', message, { metric: missing });
 }
 
 /**

@@ -1,5 +1,6 @@
 /** One pass over a vector: is it finite, how long is it, what is its greatest value. */
 import { TributaryError } from '../../../protocol/errors.js';
+import type { Check, Kernels } from '../kernels/kernels.js';
 import type { Layout } from '../layout.js';
 
 /**
@@ -8,36 +9,31 @@ import type { Layout } from '../layout.js';
  * vanishes.
  */
 export class VectorScan {
-  #squares = 0;
-  #maxAbs = 0;
+  readonly #found: Check = { squares: new Float64Array(4), maxAbs: 0 };
   #count = 0;
 
   /** @param layout where given, errors name the tensor and the place in it. */
   constructor(
     readonly vector: string,
+    readonly kernels: Kernels,
     readonly layout?: Layout,
   ) {}
 
   /** @throws TributaryError `not_finite`, naming the element. */
   add(tile: Float32Array): void {
-    let [squares, maxAbs] = [this.#squares, this.#maxAbs];
-    for (const x of tile) {
-      squares += x * x;
-      maxAbs = Math.max(maxAbs, Math.abs(x));
-    }
-    if (!Number.isFinite(squares)) this.#refuse(tile);
-    this.#squares = squares;
-    this.#maxAbs = maxAbs;
+    this.kernels.check(this.#found, this.#count, tile);
+    if (!Number.isFinite(this.#found.maxAbs)) this.#refuse(tile);
     this.#count += tile.length;
   }
 
   /** Euclidean norm. */
   get norm(): number {
-    return Math.sqrt(this.#squares);
+    const [s0, s1, s2, s3] = this.#found.squares;
+    return Math.sqrt(s0 + s1 + (s2 + s3));
   }
 
   get maxAbs(): number {
-    return this.#maxAbs;
+    return this.#found.maxAbs;
   }
 
   #refuse(tile: Float32Array): never {

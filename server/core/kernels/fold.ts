@@ -4,7 +4,8 @@
  */
 import { TributaryError } from '../../../protocol/errors.js';
 import { log2Ceil, powerOfTwo, roundHalfEven } from '../math.js';
-import type { Contribution, FoldScale, Kernels } from './kernels.js';
+import type { Contribution, FoldScale, Kernels, Rows } from './kernels.js';
+import { referenceKernels } from './reference.js';
 
 /** With 50 bits a term, the sum of 4096 of them stays under 2^62. */
 const TERM_BITS = 50;
@@ -52,7 +53,25 @@ export function foldTile(
   scale: FoldScale,
   kernels: Kernels,
 ): void {
-  kernels.fold(sum.terms, start, tile, weight, scale.termBits);
+  kernels.fold(sum.terms, start, [tile], [weight], scale.termBits);
+}
+
+/** The same tile of several updates at once, with a weight each. */
+export function foldTiles(
+  sum: Contribution,
+  start: number,
+  tiles: Rows,
+  weights: readonly number[],
+  scale: FoldScale,
+  kernels: Kernels,
+): void {
+  kernels.fold(sum.terms, start, tiles, weights, scale.termBits);
+}
+
+/** Adds the weight of one update to the sum of weights. */
+export function countUpdate(sum: Contribution, weight: number, scale: FoldScale): void {
+  sum.weight += weightTerm(weight, scale);
+  sum.count += 1;
 }
 
 /** A weight in the fixed point of the sum of weights. */
@@ -80,33 +99,26 @@ export function addContribution(sum: Contribution, other: Contribution, kernels:
  * The weighted mean: (Number(sum) / Number(weightSum)) * 2^(weightBits - termBits), in exactly this
  * order. All zero where the sum of weights is.
  */
-export function finishFold(sum: Contribution, scale: FoldScale): Float64Array {
+export function finishFold(
+  sum: Contribution,
+  scale: FoldScale,
+  kernels: Kernels = referenceKernels,
+): Float64Array {
+  const result = new Float64Array(sum.terms.length);
   const total = Number(sum.weight);
-  if (total === 0) return new Float64Array(sum.terms.length);
-  const unit = powerOfTwo(scale.weightBits - scale.termBits);
-  return mapSums(sum.terms, (term) => (term / total) * unit);
-}
-
-/** The plain sum of weight times value, times `factor`. */
-export function finishSum(sum: Contribution, scale: FoldScale, factor: number): Float64Array {
-  const unit = powerOfTwo(-scale.termBits);
-  return mapSums(sum.terms, (term) => term * unit * factor);
-}
-
-/**
- * Number(term) of every term, mapped. From the halves, because reading a BigInt for each element
- * allocates it: high * 2^32 is exact, so the sum is rounded once, as Number() rounds.
- */
-function mapSums(terms: BigInt64Array, map: (term: number) => number): Float64Array {
-  const view = new DataView(terms.buffer, terms.byteOffset, terms.byteLength);
-  const result = new Float64Array(terms.length);
-  for (let i = 0; i < terms.length; i++) {
-    const high = view.getInt32(8 * i + HIGH_BYTE, isLittleEndian);
-    const low = view.getUint32(8 * i + 4 - HIGH_BYTE, isLittleEndian);
-    result[i] = map(high * 0x100000000 + low);
-  }
+  if (total === 0) return result;
+  kernels.finish(result, sum.terms, total, powerOfTwo(scale.weightBits - scale.termBits));
   return result;
 }
 
-const isLittleEndian = new Uint8Array(new Uint32Array([1]).buffer)[0] === 1;
-const HIGH_BYTE = isLittleEndian ? 4 : 0;
+/** The plain sum of weight times value, times `factor`. */
+export function finishSum(
+  sum: Contribution,
+  scale: FoldScale,
+  factor: number,
+  kernels: Kernels = referenceKernels,
+): Float64Array {
+  const result = new Float64Array(sum.terms.length);
+  kernels.finish(result, sum.terms, powerOfTwo(scale.termBits), factor);
+  return result;
+}
