@@ -8,15 +8,18 @@ import { join, resolve } from 'node:path';
 import { pino } from 'pino';
 import type { Logger } from 'pino';
 import { TributaryError } from '../protocol/errors.js';
+import { createAggregator } from './adapters/aggregation/create-aggregator.js';
 import { ClientOracles, combineOracles } from './adapters/client-oracle.js';
 import { Closers } from './adapters/closers.js';
 import { openDoors } from './adapters/doors.js';
 import { createHttpApp } from './adapters/http/app.js';
 import { bearerAuth, operatorCheck } from './adapters/http/auth.js';
 import { redactedPaths } from './adapters/http/logging.js';
+import { newKernels } from './adapters/kernels.js';
 import { MIN_TOKEN_LENGTH, storedOperatorToken } from './adapters/operator-token.js';
 import type { OriginPolicy } from './adapters/origins.js';
 import { originPolicy } from './adapters/origins.js';
+import { noRuleModules, storedRuleModules } from './adapters/rule-modules.js';
 import type { SocketGateway } from './adapters/socket-gateway.js';
 import { createSocketGateway } from './adapters/socket-gateway.js';
 import type { Rate } from './adapters/socket/rate-limit.js';
@@ -26,7 +29,7 @@ import { systemClock } from './adapters/system-clock.js';
 import { tfjsOracles } from './adapters/tfjs-oracle.js';
 import type { Config } from './config.js';
 import { isLoopback, readConfig } from './config.js';
-import type { BlobStore, Clock, Store } from './core/ports.js';
+import type { BlobStore, Clock, RuleModules, Store } from './core/ports.js';
 import { createEngine } from './engine/create-engine.js';
 import type { Engine } from './engine/engine.js';
 import { packageRoot, packageVersion } from './version.js';
@@ -177,26 +180,42 @@ interface Core {
 }
 
 /** The engine, with its runs taken up, before anybody can send it anything. */
-async function startCore(
-  { clock, limits }: Settings,
-  common: Common,
-  closers: Closers,
-): Promise<Core> {
+async function startCore(settings: Settings, common: Common, closers: Closers): Promise<Core> {
+  const { clock, limits } = settings;
   const { store, blobs, log } = common;
   const { helloTimeoutMs, messages: rate } = limits;
   const gateway = createSocketGateway({ ...common, helloTimeoutMs, rate });
   const { transport } = gateway;
   const questions = new ClientOracles(gateway, clock);
   const oracles = combineOracles(tfjsOracles(blobs), questions.provider);
-  const engine = createEngine({ store, blobs, transport, clock, oracles, log });
-  closers.add('engine', () => {
-    // A round that waits for an oracle would hold up the stop until its deadline.
+  const ruleModules = ruleModulesFor(settings, blobs);
+  const parts = { blobs, oracles, ruleModules, kernels: newKernels(log) };
+  const { aggregationThreads: threads, aggregationLimitMs: limitMs } = settings;
+  const aggregator = createAggregator({ ...parts, blobsAt: common.blobsAt, threads, limitMs });
+  const engine = createEngine({ ...parts, store, transport, clock, aggregator, log });
+  closers.add('engine', async () => {
+    // A round that waits for an oracle, or computes for an hour, would hold up the stop so long.
     questions.close();
-    return engine.close();
+    await aggregator.close();
+    await engine.close();
   });
   await engine.start();
   gateway.serve(engine, [engine, questions]);
   return { engine, gateway, questions };
+}
+
+/**
+ * A rule from a file is code that runs in the coordinator. Where nobody else can connect, that gives
+ * an operator nothing that they had not; elsewhere whoever learns the operator's token would have the
+ * machine, so it must be asked for (docs/decisions/0010).
+ */
+function ruleModulesFor(
+  { ruleFiles, host, server, publicUrl }: Settings,
+  blobs: BlobStore,
+): RuleModules {
+  const reachable = server !== undefined || publicUrl !== null || !isLoopback(host);
+  const taken = ruleFiles ?? (reachable ? 'refuse' : 'allow');
+  return taken === 'allow' ? storedRuleModules(blobs) : noRuleModules;
 }
 
 function httpApp(settings: Settings, common: Common, core: Core): RequestListener {

@@ -2,6 +2,7 @@
  * The environment of a coordinator, parsed once. Every error names the variable, what is wrong with
  * it and the next thing to try.
  */
+import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
 import { z } from 'zod';
 import { TributaryError } from '../protocol/errors.js';
@@ -28,14 +29,24 @@ export interface Config {
   /** null: one is made and kept in the data directory. */
   readonly operatorToken: string | null;
   readonly blobs: 'directory' | 'postgres';
+  /** Whether runs may bring a rule of their own; null: where only this machine can connect. */
+  readonly ruleFiles: 'allow' | 'refuse' | null;
   readonly logLevel: LogLevel;
   /** How long an upload may stand still before it is cut. */
   readonly uploadIdleMs: number;
   /** Greatest length of a blob that an operator uploads. */
   readonly maxBlobBytes: number;
+  /** Rounds aggregated at once, each in a thread of its own; 0: in the thread that answers requests. */
+  readonly aggregationThreads: number;
+  /** How long a round may be aggregated, in milliseconds, before its thread is ended. */
+  readonly aggregationLimitMs: number;
 }
 
 const DEFAULT_BLOB_BYTES = 1024 ** 3;
+const DEFAULT_THREADS = Math.min(availableParallelism(), 2);
+const DEFAULT_LIMIT_MS = 3_600_000;
+/** What a timer can wait. */
+const MAX_LIMIT_MS = 2 ** 31 - 1;
 
 /** A value that was left out, and one that a shell or compose file left empty, are the same. */
 const variable = <T extends z.ZodType>(inner: T) =>
@@ -122,12 +133,19 @@ const environment = z
     TRIBUTARY_TRUST_PROXY: variable(trustProxy.optional()),
     TRIBUTARY_OPERATOR_TOKEN: variable(operatorToken.optional()),
     TRIBUTARY_BLOBS: variable(oneOf(['directory', 'postgres']).default('directory')),
+    TRIBUTARY_RULE_FILES: variable(oneOf(['allow', 'refuse']).optional()),
     TRIBUTARY_LOG_LEVEL: variable(oneOf(logLevels).default('info')),
     TRIBUTARY_UPLOAD_IDLE_MS: variable(
       whole(100, 3_600_000, 'try 30000 for half a minute').optional(),
     ),
     TRIBUTARY_MAX_BLOB_BYTES: variable(
       whole(1024, 2 ** 40, `try ${DEFAULT_BLOB_BYTES} for 1 GiB`).optional(),
+    ),
+    TRIBUTARY_AGGREGATION_THREADS: variable(
+      whole(0, 64, 'try 2, or 0 to aggregate in the thread that answers requests').optional(),
+    ),
+    TRIBUTARY_AGGREGATION_LIMIT_MS: variable(
+      whole(1000, MAX_LIMIT_MS, `try ${DEFAULT_LIMIT_MS} for an hour`).optional(),
     ),
   })
   .transform((env): Config => ({
@@ -140,9 +158,12 @@ const environment = z
     trustProxy: env.TRIBUTARY_TRUST_PROXY ?? 0,
     operatorToken: env.TRIBUTARY_OPERATOR_TOKEN ?? null,
     blobs: env.TRIBUTARY_BLOBS,
+    ruleFiles: env.TRIBUTARY_RULE_FILES ?? null,
     logLevel: env.TRIBUTARY_LOG_LEVEL,
     uploadIdleMs: env.TRIBUTARY_UPLOAD_IDLE_MS ?? 30_000,
     maxBlobBytes: env.TRIBUTARY_MAX_BLOB_BYTES ?? DEFAULT_BLOB_BYTES,
+    aggregationThreads: env.TRIBUTARY_AGGREGATION_THREADS ?? DEFAULT_THREADS,
+    aggregationLimitMs: env.TRIBUTARY_AGGREGATION_LIMIT_MS ?? DEFAULT_LIMIT_MS,
   }));
 
 /** The names that {@link readConfig} reads. */

@@ -9,8 +9,8 @@ import {
   isSha256,
   missingBlob,
   onStorage,
-  readFileRange,
-  requireRange,
+  ranges,
+  readFileInto,
   settledOnce,
 } from './blob-files.js';
 import { openSpool, type SpooledFile } from './spool.js';
@@ -25,7 +25,7 @@ export async function createDirectoryBlobStore(directory: string): Promise<BlobS
   await onStorage(`make the blob directory ${root}`, () => makeDirectories(root));
   // In the same file system: elsewhere, the rename would be a copy that a crash can cut in half.
   const spool = await openSpool(join(root, 'spool'));
-  const pathOf = (sha256: string): string => join(root, sha256.slice(0, 2), sha256.slice(2));
+  const pathOf = (sha256: string): string => blobPath(root, sha256);
   return {
     stage: async (source, maxBytes) => {
       const file = await spool.receive(source, maxBytes);
@@ -40,6 +40,11 @@ export async function createDirectoryBlobStore(directory: string): Promise<BlobS
       await onStorage(`delete blob ${sha256}`, () => rm(pathOf(sha256), { force: true }));
     },
   };
+}
+
+/** Where a directory has the blob with this sha256. */
+export function blobPath(directory: string, sha256: string): string {
+  return join(directory, sha256.slice(0, 2), sha256.slice(2));
 }
 
 /**
@@ -60,7 +65,7 @@ function stagedBlob(file: SpooledFile, target: string): StagedBlob {
   return settledOnce({
     sha256: file.sha256,
     bytes: file.bytes,
-    read: (start, length) => readBlob(path, file.bytes, start, length),
+    ...ranges(file.bytes, (start, out) => readFileInto(path, start, out)),
     commit: () =>
       onStorage(`commit blob ${file.sha256}`, async () => {
         // Replaces a file of the same content: had it been damaged, it is whole again. To keep the
@@ -79,7 +84,7 @@ function stagedBlob(file: SpooledFile, target: string): StagedBlob {
 
 async function openBlob(sha256: string, path: string): Promise<Blob> {
   const bytes = await sizeOf(sha256, path);
-  return { sha256, bytes, read: (start, length) => readBlob(path, bytes, start, length) };
+  return { sha256, bytes, ...ranges(bytes, (start, out) => readFileInto(path, start, out)) };
 }
 
 async function sizeOf(sha256: string, path: string): Promise<number> {
@@ -90,16 +95,6 @@ async function sizeOf(sha256: string, path: string): Promise<number> {
       throw (error as NodeJS.ErrnoException).code === 'ENOENT' ? missingBlob(sha256, error) : error;
     }
   });
-}
-
-async function readBlob(
-  path: string,
-  bytes: number,
-  start: number,
-  length: number,
-): Promise<Uint8Array> {
-  requireRange(start, length, bytes);
-  return readFileRange(path, start, length);
 }
 
 /** A rename is on the disk when its directory is. */

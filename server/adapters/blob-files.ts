@@ -1,7 +1,7 @@
 /** What the blob stores share: ranges of files, failures of disks, and blobs that settle once. */
 import { type FileHandle, open } from 'node:fs/promises';
 import { TributaryError } from '../../protocol/errors.js';
-import type { StagedBlob } from '../core/ports.js';
+import type { Blob, StagedBlob } from '../core/ports.js';
 import { AtMost } from './at-most.js';
 
 export function unavailable(message: string, cause?: unknown): TributaryError {
@@ -35,6 +35,25 @@ export function requireRange(start: number, length: number, bytes: number): void
   }
 }
 
+/** Reads a range of a blob into `out`, which is as long as the range. */
+export type Fill = (start: number, out: Uint8Array) => Promise<void>;
+
+/** Both ways to read a blob, by the one that its store has; none goes beyond its end. */
+export function ranges(bytes: number, fill: Fill): Pick<Blob, 'read' | 'readInto'> {
+  return {
+    read: async (start, length) => {
+      requireRange(start, length, bytes);
+      const out = new Uint8Array(length);
+      await fill(start, out);
+      return out;
+    },
+    readInto: async (start, out) => {
+      requireRange(start, out.byteLength, bytes);
+      await fill(start, out);
+    },
+  };
+}
+
 /**
  * A rule reads a tile of each of a thousand updates in one breath: opened all at once, they would run
  * into the limit of the process, and the round would never get past it.
@@ -42,21 +61,17 @@ export function requireRange(start: number, length: number, bytes: number): void
 const filesAtOnce = new AtMost(64);
 
 /**
- * A range of a file, in memory of its own that starts aligned for any typed array. The file is
- * opened for each range: a blob may be held for hours, a descriptor must not.
+ * Reads a range of a file. It is opened for each range: a blob may be held for hours, a descriptor
+ * must not.
  *
  * @throws TributaryError `storage_unavailable`, also where the file ends too early.
  */
-export async function readFileRange(
-  path: string,
-  start: number,
-  length: number,
-): Promise<Uint8Array> {
+export async function readFileInto(path: string, start: number, out: Uint8Array): Promise<void> {
   return filesAtOnce.run(() =>
     onStorage(`read ${path}`, async () => {
       const file = await open(path, 'r');
       try {
-        return await readFully(file, start, length);
+        await readFully(file, start, out);
       } finally {
         await file.close();
       }
@@ -64,19 +79,17 @@ export async function readFileRange(
   );
 }
 
-export async function readFully(
-  file: FileHandle,
-  start: number,
-  length: number,
-): Promise<Uint8Array> {
-  const bytes = new Uint8Array(length);
+export async function readFully(file: FileHandle, start: number, out: Uint8Array): Promise<void> {
   let filled = 0;
-  while (filled < length) {
-    const { bytesRead } = await file.read(bytes, filled, length - filled, start + filled);
-    if (bytesRead === 0) throw unavailable(`the file ends at byte ${start + filled}`);
+  while (filled < out.byteLength) {
+    const { bytesRead } = await file.read(out, filled, out.byteLength - filled, start + filled);
+    if (bytesRead === 0) throw endsAt(start + filled);
     filled += bytesRead;
   }
-  return bytes;
+}
+
+export function endsAt(byte: number): TributaryError {
+  return unavailable(`the file ends at byte ${byte}`);
 }
 
 /**
@@ -99,6 +112,7 @@ export function settledOnce(blob: StagedBlob): StagedBlob {
     sha256: blob.sha256,
     bytes: blob.bytes,
     read: (start, length) => blob.read(start, length),
+    readInto: (start, out) => blob.readInto(start, out),
     commit: () => settle('committed', () => blob.commit()),
     discard: () => settle('discarded', () => blob.discard()),
   };

@@ -1,7 +1,8 @@
 /** Blobs in memory, for tests and simulation. */
 import { createHash } from 'node:crypto';
 import type { Blob, BlobStore } from '../core/ports.js';
-import { missingBlob, requireRange, settledOnce } from './blob-files.js';
+import type { Fill } from './blob-files.js';
+import { missingBlob, ranges, settledOnce } from './blob-files.js';
 import { requireSize } from './spool.js';
 
 export function createMemoryBlobStore(): BlobStore {
@@ -44,18 +45,11 @@ async function collect(source: AsyncIterable<Uint8Array>, maxBytes: number): Pro
 
 /** Looks the content up for each read: a blob that was deleted is gone for those who opened it too. */
 function blobOf(sha256: string, bytes: number, content: () => Uint8Array | undefined): Blob {
-  const read = (start: number, length: number): Uint8Array => {
-    requireRange(start, length, bytes);
+  const fill: Fill = (start, out) => {
     const present = content();
-    if (!present) throw missingBlob(sha256);
-    return present.slice(start, start + length);
+    if (!present) return Promise.reject(missingBlob(sha256));
+    out.set(present.subarray(start, start + out.byteLength));
+    return Promise.resolve();
   };
-  return {
-    sha256,
-    bytes,
-    read: (start, length) =>
-      new Promise((resolve) => {
-        resolve(read(start, length));
-      }),
-  };
+  return { sha256, bytes, ...ranges(bytes, fill) };
 }

@@ -14,9 +14,9 @@ import {
   isSha256,
   missingBlob,
   onStorage,
-  readFileRange,
+  ranges,
+  readFileInto,
   readFully,
-  requireRange,
   settledOnce,
   unavailable,
 } from './blob-files.js';
@@ -66,12 +66,9 @@ function stagedBlob(pool: pg.Pool, file: SpooledFile): StagedBlob {
   return settledOnce({
     sha256,
     bytes,
-    read: async (start, length) => {
-      requireRange(start, length, bytes);
-      return committed
-        ? readChunks(pool, sha256, start, length)
-        : readFileRange(path, start, length);
-    },
+    ...ranges(bytes, (start, out) =>
+      committed ? readChunks(pool, sha256, start, out) : readFileInto(path, start, out),
+    ),
     commit: () =>
       onStorage(`commit blob ${sha256}`, async () => {
         await transaction(pool, (client) => store(client, file));
@@ -109,7 +106,8 @@ async function storeChunks(
   bytes: number,
 ): Promise<void> {
   for (let start = 0; start < bytes; start += chunkBytes) {
-    const chunk = await readFully(file, start, Math.min(chunkBytes, bytes - start));
+    const chunk = new Uint8Array(Math.min(chunkBytes, bytes - start));
+    await readFully(file, start, chunk);
     await client.query('INSERT INTO blob_chunks (sha256, index, data) VALUES ($1, $2, $3)', [
       sha256,
       start / chunkBytes,
@@ -122,14 +120,7 @@ async function openBlob(pool: pg.Pool, sha256: string): Promise<Blob> {
   if (!isSha256(sha256)) throw missingBlob(sha256);
   const bytes = await onStorage(`open blob ${sha256}`, () => storedSize(pool, sha256));
   if (bytes === null) throw missingBlob(sha256);
-  return {
-    sha256,
-    bytes,
-    read: async (start, length) => {
-      requireRange(start, length, bytes);
-      return readChunks(pool, sha256, start, length);
-    },
-  };
+  return { sha256, bytes, ...ranges(bytes, (start, out) => readChunks(pool, sha256, start, out)) };
 }
 
 /**
@@ -156,22 +147,20 @@ async function readChunks(
   pool: pg.Pool,
   sha256: string,
   start: number,
-  length: number,
-): Promise<Uint8Array> {
+  out: Uint8Array,
+): Promise<void> {
   return onStorage(`read blob ${sha256}`, async () => {
-    const bytes = new Uint8Array(length);
     let filled = 0;
-    while (filled < length) {
+    while (filled < out.byteLength) {
       const from = start + filled;
       const lastChunk = Math.floor(from / chunkBytes) + chunksAtOnce - 1;
-      const to = Math.min(start + length, (lastChunk + 1) * chunkBytes);
+      const to = Math.min(start + out.byteLength, (lastChunk + 1) * chunkBytes);
       for (const part of await readParts(pool, sha256, from, to)) {
-        bytes.set(part, filled);
+        out.set(part, filled);
         filled += part.byteLength;
       }
       if (filled < to - start) throw missingBlob(sha256);
     }
-    return bytes;
   });
 }
 

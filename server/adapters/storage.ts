@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { TributaryError } from '../../protocol/errors.js';
 import type { BlobStore, Store } from '../core/ports.js';
 import type { Log } from '../engine/engine.js';
+import type { BlobLocation } from './aggregation/services.js';
 import { createDirectoryBlobStore } from './blob-directory.js';
 import { createPostgresBlobStore } from './blob-postgres.js';
 import type { Closers } from './closers.js';
@@ -23,6 +24,8 @@ export interface StorageOptions {
 export interface Storage {
   readonly store: Store;
   readonly blobs: BlobStore;
+  /** Where other threads find the same blobs; null where only this one has them. */
+  readonly blobsAt: BlobLocation | null;
 }
 
 /**
@@ -33,7 +36,7 @@ export interface Storage {
 export async function openStorage(options: StorageOptions, closers: Closers): Promise<Storage> {
   const { store, blobs } = options;
   if (!store) return openDatabase(options, closers);
-  if (typeof blobs === 'object') return { store, blobs };
+  if (typeof blobs === 'object') return { store, blobs, blobsAt: null };
   const message = 'blobs: a store of your own needs a blob store of your own beside it';
   throw new TributaryError('bad_request', message);
 }
@@ -44,19 +47,24 @@ async function openDatabase(options: StorageOptions, closers: Closers): Promise<
   if (applied.length > 0) options.log.info({ applied }, 'database migrated');
   const store = await createPrismaStore({ url });
   closers.add('store', () => store.close());
-  return { store, blobs: await openBlobs(url, options, closers) };
+  return { store, ...(await openBlobs(url, options, closers)) };
 }
 
 async function openBlobs(
   url: string,
   { blobs, dataDir }: StorageOptions,
   closers: Closers,
-): Promise<BlobStore> {
-  if (typeof blobs === 'object') return blobs;
-  if (blobs === 'directory') return createDirectoryBlobStore(join(dataDir, 'blobs'));
-  const shared = await createPostgresBlobStore({ url, spoolDir: join(dataDir, 'spool') });
+): Promise<Omit<Storage, 'store'>> {
+  if (typeof blobs === 'object') return { blobs, blobsAt: null };
+  if (blobs === 'directory') {
+    const folder = join(dataDir, 'blobs');
+    const blobsAt = { kind: 'directory', folder } as const;
+    return { blobs: await createDirectoryBlobStore(folder), blobsAt };
+  }
+  const at = { url, spoolDir: join(dataDir, 'spool') };
+  const shared = await createPostgresBlobStore(at);
   closers.add('blobs', () => shared.close());
-  return shared;
+  return { blobs: shared, blobsAt: { kind: 'postgres', ...at } };
 }
 
 async function embeddedDatabase(

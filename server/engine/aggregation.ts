@@ -11,24 +11,37 @@ import {
 import type { Kernels } from '../core/kernels/kernels.js';
 import type { Layout } from '../core/layout.js';
 import { layoutOf, tiles } from '../core/layout.js';
-import type { AssignmentRecord, Checkpoint, RoundChanges, Run } from '../core/ports.js';
+import type {
+  AssignmentRecord,
+  BlobStore,
+  Checkpoint,
+  OracleProvider,
+  RoundChanges,
+  RuleModules,
+  Run,
+} from '../core/ports.js';
 import type { Round } from '../core/round.js';
+import { weightGiven } from '../core/rules/diagnostics.js';
 import type { ClientId, Outcome, UpdateFacts } from '../core/rules/rule.js';
 import { MAX_EXAMPLES } from '../core/admission.js';
 import {
   decodeModel,
   encodeModel,
   flatten,
+  loadState,
   putBlob,
+  putBroadcast,
   putState,
   readAll,
   unflatten,
 } from './checkpoints.js';
 import type { Params } from './checkpoints.js';
-import { composedRule } from './run-rule.js';
-import type { EngineTools } from './engine.js';
+import { loadOwnRule } from './own-rules.js';
+import { broadcastOf, composedRule } from './run-rule.js';
+import type { UpdateFile } from './update-file.js';
 import { openUpdate, readTile } from './update-file.js';
 
+/** Plain data: it may be handed to another thread. */
 export interface AggregationInput {
   readonly run: Run;
   readonly round: Round;
@@ -39,13 +52,17 @@ export interface AggregationInput {
   readonly numClients: number;
 }
 
-export type AggregationParts = Pick<EngineTools, 'blobs' | 'oracles' | 'kernels' | 'stateOf'>;
+export interface AggregationParts {
+  readonly blobs: BlobStore;
+  readonly oracles: OracleProvider;
+  readonly kernels: Kernels;
+  readonly ruleModules?: RuleModules;
+}
 
+/** What is stored of the aggregation. Small: the model and its state are blobs already. */
 export type AggregationResult = Required<
   Pick<RoundChanges, 'checkpoint' | 'weights' | 'coefficients' | 'diagnostics' | 'matrices'>
 >;
-
-type OpenUpdate = Awaited<ReturnType<typeof openUpdate>>;
 
 /**
  * Runs the rule and the server optimizer over the accepted updates and stores the new model and
@@ -56,6 +73,7 @@ export async function aggregate(
   parts: AggregationParts,
 ): Promise<AggregationResult> {
   const { run, round, base, accepted } = input;
+  await loadOwnRule(run.spec, parts.ruleModules);
   const specs = run.spec.task.model.tensors;
   const shared = layoutOf(specs, 'shared');
   const buffer = layoutOf(specs, 'buffer');
@@ -77,6 +95,7 @@ export async function aggregate(
     version: base.version + 1,
     ...stored,
     stateSha256: await putState(parts.blobs, outcome.state),
+    broadcast: await putBroadcast(parts.blobs, broadcastOf(run.spec, outcome.state), specs),
   };
   return { checkpoint, ...recordOf(outcome, accepted) };
 }
@@ -87,8 +106,8 @@ async function openAll(
   round: Round,
   shared: Layout,
   { blobs }: AggregationParts,
-): Promise<OpenUpdate[]> {
-  const updates: OpenUpdate[] = [];
+): Promise<UpdateFile[]> {
+  const updates: UpdateFile[] = [];
   for (const record of accepted) {
     const blob = await blobs.open(record.update!.sha256);
     updates.push(await openUpdate(blob, factsOf(record, round), shared));
@@ -100,16 +119,16 @@ interface ModelAndUpdates {
   readonly before: Params;
   readonly model: Float32Array;
   readonly shared: Layout;
-  readonly updates: readonly OpenUpdate[];
+  readonly updates: readonly UpdateFile[];
 }
 
 async function runRule(
   { run, round, base, numClients }: AggregationInput,
-  { oracles, kernels, stateOf }: AggregationParts,
+  { blobs, oracles, kernels }: AggregationParts,
   { before, model, shared, updates }: ModelAndUpdates,
 ): Promise<Outcome> {
   const { rule, options, needs } = composedRule(run.spec);
-  const oracle = needs.oracle ? await oracles.open(run, before) : null;
+  const oracle = needs.oracle ? await oracles.open(run, notShared(before, shared)) : null;
   try {
     const ctx = {
       options,
@@ -117,7 +136,7 @@ async function runRule(
       numClients,
       model,
       layout: shared,
-      state: await stateOf(base.stateSha256),
+      state: await loadState(blobs, base.stateSha256),
       fold: run.fold,
       kernels,
       oracle,
@@ -128,6 +147,12 @@ async function runRule(
   } finally {
     await oracle?.close();
   }
+}
+
+/** An oracle is asked at parameters that it gets with each question: the others are all it lacks. */
+function notShared(params: Params, shared: Layout): Params {
+  const names = new Set(shared.tensors.map(({ name }) => name));
+  return Object.fromEntries(Object.entries(params).filter(([name]) => !names.has(name)));
 }
 
 function factsOf(
@@ -143,7 +168,7 @@ function factsOf(
 async function averageBuffers(
   before: Params,
   layout: Layout,
-  updates: readonly OpenUpdate[],
+  updates: readonly UpdateFile[],
   run: Run,
   kernels: Kernels,
 ): Promise<Params> {
@@ -166,13 +191,10 @@ function recordOf(
   outcome: Outcome,
   accepted: readonly AssignmentRecord[],
 ): Omit<AggregationResult, 'checkpoint'> {
-  // A client may be called "constructor": what the rule did not give it must not be found elsewhere.
-  const given = (id: ClientId): number =>
-    Object.hasOwn(outcome.weights, id) ? outcome.weights[id] : 0;
-  const weights = Object.fromEntries(accepted.map((a) => [a.id, given(a.clientId)]));
+  const weights = accepted.map((a) => [a.id, weightGiven(outcome.weights, a.clientId)] as const);
   const finite = Object.entries(outcome.diagnostics).filter(([, value]) => Number.isFinite(value));
   return {
-    weights,
+    weights: Object.fromEntries(weights),
     coefficients: namedCoefficients(
       outcome,
       accepted.map((a) => a.clientId),

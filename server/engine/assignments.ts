@@ -3,6 +3,7 @@ import type { Assignment, AssignmentKind } from '../../protocol/messages.js';
 import type { AssignmentRecord, Checkpoint, Run } from '../core/ports.js';
 import { derivedId, randomStream } from '../core/random.js';
 import type { Candidate, Round } from '../core/round.js';
+import { trainingFor } from './local-training.js';
 import { composedRule, vectorsFor } from './run-rule.js';
 
 export type NewAssignment = Omit<AssignmentRecord, 'state' | 'update' | 'report'>;
@@ -31,7 +32,10 @@ export function assignmentMessage(
   remainingMs: number,
 ): Assignment {
   const { id, round, attempt, clientId, role, kind, baseVersion } = record;
-  const { sha256, bytes, version } = checkpoint;
+  const { sha256, bytes, version, broadcast } = checkpoint;
+  const path = `/v1/runs/${runId}/checkpoints/${version}`;
+  const trains = kind === 'train';
+  const rule = composedRule(spec);
   return {
     id,
     runId,
@@ -40,11 +44,12 @@ export function assignmentMessage(
     kind,
     stage: 'collect',
     baseVersion,
-    checkpoint: { path: `/v1/runs/${runId}/checkpoints/${version}`, sha256, bytes },
+    checkpoint: { path, sha256, bytes },
+    ...(trains && broadcast && { broadcast: { path: `${path}/broadcast`, ...broadcast } }),
     uploadPath: `/v1/assignments/${id}/${uploadPath[kind]}`,
-    training: { ...spec.training, ...spec.trainingByRole[role] },
+    training: trainingFor(spec, rule, role),
     seed: randomStream(spec.seed, 'client', clientId, round).uint32(),
-    vectors: kind === 'train' ? vectorsFor(composedRule(spec).needs, role).map((v) => v.name) : [],
+    vectors: trains ? vectorsFor(rule.needs, role).map((v) => v.name) : [],
     remainingMs: Math.max(0, remainingMs),
   };
 }

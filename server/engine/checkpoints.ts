@@ -4,9 +4,11 @@ import type { TensorSpec } from '../../protocol/model.js';
 import { elements } from '../../protocol/model.js';
 import type { Tensor } from '../../protocol/safetensors.js';
 import { decodeSafetensors, encodeSafetensors } from '../../protocol/safetensors.js';
+import { tensorKey } from '../../protocol/update.js';
 import type { Layout } from '../core/layout.js';
-import type { Blob, BlobStore } from '../core/ports.js';
-import type { Json, RuleState } from '../core/rules/rule.js';
+import { layoutOf } from '../core/layout.js';
+import type { Blob, BlobStore, StoredBlob } from '../core/ports.js';
+import type { Json, RuleState, Tensors } from '../core/rules/rule.js';
 import { emptyState } from '../core/rules/rule.js';
 
 export type Params = Readonly<Record<string, Float32Array>>;
@@ -16,10 +18,7 @@ export async function readAll(blob: Blob): Promise<Uint8Array> {
 }
 
 /** Stores bytes that this process made; resolves when they are durable. */
-export async function putBlob(
-  blobs: BlobStore,
-  bytes: Uint8Array,
-): Promise<{ sha256: string; bytes: number }> {
+export async function putBlob(blobs: BlobStore, bytes: Uint8Array): Promise<StoredBlob> {
   const staged = await blobs.stage(once(bytes), bytes.byteLength);
   await staged.commit();
   return { sha256: staged.sha256, bytes: staged.bytes };
@@ -121,4 +120,39 @@ export async function loadState(blobs: BlobStore, sha256: string | null): Promis
   });
   const values = JSON.parse(metadata[STATE_VALUES] ?? '{}') as Record<string, Json>;
   return { tensors: Object.fromEntries(arrays), values };
+}
+
+/**
+ * Stores what a rule sends down with the model: `vector/tensor` over the shared tensors, rounded to
+ * float32. Null where there is nothing: clients take what they miss for zeros, so that a rule need
+ * not know the model before its first round.
+ *
+ * @throws TributaryError `not_finite`, naming the vector; `internal` for one of another size.
+ */
+export async function putBroadcast(
+  blobs: BlobStore,
+  vectors: Tensors,
+  specs: readonly TensorSpec[],
+): Promise<StoredBlob | null> {
+  const names = Object.keys(vectors).sort();
+  if (names.length === 0) return null;
+  const shared = layoutOf(specs, 'shared');
+  const shapes = new Map(specs.map(({ name, shape }) => [name, shape]));
+  const tensors = names.flatMap((vector) => {
+    const parts = unflatten(toFloat32(vector, vectors[vector], shared.size), shared);
+    return Object.entries(parts).map(
+      ([name, data]) => [tensorKey(vector, name), { shape: shapes.get(name)!, data }] as const,
+    );
+  });
+  return putBlob(blobs, encodeSafetensors(Object.fromEntries(tensors)));
+}
+
+function toFloat32(vector: string, values: Float64Array, size: number): Float32Array {
+  if (values.length !== size) {
+    const message = `the rule sends "${vector}" with ${values.length} elements; the model has ${size}`;
+    throw new TributaryError('internal', message);
+  }
+  const rounded = Float32Array.from(values);
+  if (rounded.every(Number.isFinite)) return rounded;
+  throw new TributaryError('not_finite', `the rule's "${vector}" has values beyond float32`);
 }

@@ -6,12 +6,14 @@ import type { Role } from '../../protocol/run.js';
 import type { EvaluationReport, Receipt } from '../../protocol/update.js';
 import { referenceKernels } from '../core/kernels/reference.js';
 import type { AssignmentRecord, Client, Presence, Run, StagedBlob } from '../core/ports.js';
+import { inlineAggregator } from './aggregator.js';
 import { assignmentMessage } from './assignments.js';
 import { isOpen } from '../core/round.js';
 import { loadState } from './checkpoints.js';
 import { createRun } from './creation.js';
-import type { Engine, EngineParts } from './engine.js';
+import type { Engine, EngineParts, EngineTools } from './engine.js';
 import { maxUploadBytes, submit } from './intake.js';
+import { loadOwnRule } from './own-rules.js';
 import { stop } from './perform.js';
 import { releaseEnded } from './recovery.js';
 import { RunLoop } from './run-loop.js';
@@ -20,9 +22,11 @@ import { hashToken, newToken } from './tokens.js';
 import { UnderWay } from './under-way.js';
 
 export function createEngine(engineParts: EngineParts): Engine {
-  const parts = {
+  const { kernels = referenceKernels } = engineParts;
+  const parts: EngineTools = {
     ...engineParts,
-    kernels: referenceKernels,
+    kernels,
+    aggregator: engineParts.aggregator ?? inlineAggregator({ ...engineParts, kernels }),
     stateOf: rememberingLast((sha256: string | null) => loadState(engineParts.blobs, sha256)),
   };
   const { store, clock, log } = parts;
@@ -44,6 +48,13 @@ export function createEngine(engineParts: EngineParts): Engine {
   const runOf = async (runId: string): Promise<Run> => {
     const run = await store.run(runId);
     if (!run) throw new TributaryError('run_not_found', `there is no run "${runId}"`);
+    return run;
+  };
+
+  /** A run whose rule is asked at once: it is loaded. */
+  const readyRun = async (runId: string): Promise<Run> => {
+    const run = await runOf(runId);
+    await loadOwnRule(run.spec, parts.ruleModules);
     return run;
   };
 
@@ -69,7 +80,7 @@ export function createEngine(engineParts: EngineParts): Engine {
     let run: Run;
     try {
       record = await trainingOf(client, id);
-      run = await runOf(record.runId);
+      run = await readyRun(record.runId);
     } catch (error) {
       await staged.discard();
       throw error;
@@ -118,7 +129,7 @@ export function createEngine(engineParts: EngineParts): Engine {
     },
 
     enrol: inTurn(async (runId: string, name: string, role: Role) => {
-      const run = await runOf(runId);
+      const run = await readyRun(runId);
       if (run.status !== 'running') {
         throw new TributaryError('run_over', `run "${runId}" is ${run.status}`);
       }
@@ -143,6 +154,7 @@ export function createEngine(engineParts: EngineParts): Engine {
     async openAssignments(client) {
       const [run, round] = [await runOf(client.runId), await store.currentRound(client.runId)];
       if (!round || run.status !== 'running') return [];
+      await loadOwnRule(run.spec, parts.ruleModules);
       const records = await store.assignments(run.id, round.number, round.attempt);
       const open = records.filter((a) => a.clientId === client.id && isOpen(a, round));
       const remainingMs = (round.deadline ?? clock.now()) - clock.now();
@@ -164,7 +176,11 @@ export function createEngine(engineParts: EngineParts): Engine {
 
     async maxUploadBytes(client, assignmentId) {
       const record = await trainingOf(client, assignmentId);
-      return maxUploadBytes(await runOf(record.runId), record.role);
+      return maxUploadBytes(await readyRun(record.runId), record.role);
+    },
+
+    async weightGiven(client, assignmentId) {
+      return (await assignmentOf(client, assignmentId)).update?.weight ?? null;
     },
 
     submit: (client, assignmentId, staged) =>

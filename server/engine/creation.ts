@@ -4,12 +4,22 @@ import { TributaryError, parse } from '../../protocol/errors.js';
 import type { RunSpec } from '../../protocol/run.js';
 import { runSpec } from '../../protocol/run.js';
 import { foldScale } from '../core/kernels/fold.js';
-import type { BlobStore, Checkpoint, OracleProvider, Run, Store } from '../core/ports.js';
+import type {
+  BlobStore,
+  Checkpoint,
+  OracleProvider,
+  RuleModules,
+  Run,
+  Store,
+} from '../core/ports.js';
 import { openRound } from '../core/round.js';
 import type { Json } from '../core/rules/rule.js';
-import { decodeModel, encodeModel, putBlob, readAll } from './checkpoints.js';
+import { emptyState } from '../core/rules/rule.js';
+import { decodeModel, encodeModel, putBlob, putBroadcast, readAll } from './checkpoints.js';
+import { checkTraining } from './local-training.js';
+import { checkOwnName, loadOwnRule } from './own-rules.js';
 import type { RunRule } from './run-rule.js';
-import { composedRule } from './run-rule.js';
+import { broadcastOf, composedRule } from './run-rule.js';
 
 /** Weight of one update where neither the run nor the rule states a bound. */
 const DEFAULT_WEIGHT_MAX = 2 ** 17;
@@ -18,14 +28,17 @@ export interface CreationParts {
   readonly store: Store;
   readonly blobs: BlobStore;
   readonly oracles: OracleProvider;
+  readonly ruleModules?: RuleModules;
 }
 
 /** @throws TributaryError `bad_request`, `rule_unknown`, `rule_options`, `rule_needs`, `bad_model`. */
 export async function createRun(input: unknown, now: number, parts: CreationParts): Promise<Run> {
   const parsed = parse(runSpec, input, 'run');
+  await takeOwnRule(parsed, parts);
   const rule = composedRule(parsed);
   const spec = completed(parsed, rule);
   checkNeeds(spec, rule);
+  checkTraining(spec, rule);
   checkCohort(spec);
 
   const { weightMax = rule.inner.weightMax?.(rule.innerOptions) ?? DEFAULT_WEIGHT_MAX } = spec.caps;
@@ -51,6 +64,14 @@ export async function createRun(input: unknown, now: number, parts: CreationPart
   return run;
 }
 
+/** A rule of the operator's own, where the run has one: uploaded, loaded, and of a name of its own. */
+async function takeOwnRule(spec: RunSpec, { blobs, ruleModules }: CreationParts): Promise<void> {
+  const { module } = spec.rule;
+  if (module !== undefined && ruleModules) await openUploaded(blobs, module, 'rule.module');
+  await loadOwnRule(spec, ruleModules);
+  checkOwnName(spec.rule);
+}
+
 /** The specification with the options' defaults filled in: what is stored is what was run. */
 function completed(spec: RunSpec, rule: RunRule): RunSpec {
   const required = rule.needs.target
@@ -58,11 +79,15 @@ function completed(spec: RunSpec, rule: RunRule): RunSpec {
     : spec.quorum.required;
   return {
     ...spec,
-    rule: { name: spec.rule.name, options: rule.innerOptions as Record<string, Json> },
+    rule: { ...spec.rule, options: rule.innerOptions as Record<string, Json> },
     optimizer: {
       name: spec.optimizer.name,
       options: rule.optimizerOptions as Record<string, Json>,
     },
+    after: spec.after.map(({ name }, i) => ({
+      name,
+      options: rule.afterOptions[i] as Record<string, Json>,
+    })),
     quorum: { ...spec.quorum, required },
   };
 }
@@ -75,7 +100,6 @@ function checkNeeds(spec: RunSpec, { needs, inner, minUpdates }: RunRule): void 
   if (needs.oracle && spec.task.model.format !== 'tfjs-layers' && spec.oracle?.kind === 'proxy') {
     refuse('needs an oracle, and a proxy oracle works with tfjs-layers models only');
   }
-  if (inner.broadcast) refuse('sends its state to clients, and checkpoints do not carry that yet');
   const most = largestCohort(spec);
   if (most < minUpdates) refuse(`needs ${minUpdates} updates, and the cohort has ${most}`);
 }
@@ -104,16 +128,22 @@ function largestCohort({ cohort, caps }: RunSpec): number {
 
 async function firstCheckpoint(run: Run, blobs: BlobStore): Promise<Checkpoint> {
   const { tensors } = run.spec.task.model;
-  const bytes = await readAll(await openInit(blobs, run.spec.init.blob));
+  const bytes = await readAll(await openUploaded(blobs, run.spec.init.blob, 'init.blob'));
   const stored = await putBlob(blobs, encodeModel(decodeModel(bytes, tensors), tensors));
-  return { runId: run.id, version: 0, ...stored, stateSha256: null };
+  const broadcast = await putBroadcast(blobs, broadcastOf(run.spec, emptyState), tensors);
+  return { runId: run.id, version: 0, ...stored, stateSha256: null, broadcast };
 }
 
-async function openInit(blobs: BlobStore, sha256: string): ReturnType<BlobStore['open']> {
+/** What the operator was to upload before. */
+async function openUploaded(
+  blobs: BlobStore,
+  sha256: string,
+  path: string,
+): ReturnType<BlobStore['open']> {
   try {
     return await blobs.open(sha256);
   } catch (cause) {
-    const message = `run: init.blob: no blob ${sha256}: PUT it to /v1/blobs/${sha256} first`;
-    throw new TributaryError('bad_request', message, { path: 'init.blob' }, { cause });
+    const message = `run: ${path}: no blob ${sha256}: PUT it to /v1/blobs/${sha256} first`;
+    throw new TributaryError('bad_request', message, { path }, { cause });
   }
 }

@@ -3,6 +3,7 @@ import type { Assignment } from '../../protocol/messages.js';
 import type { Role } from '../../protocol/run.js';
 import type { Kernels } from '../core/kernels/kernels.js';
 import type { RuleState } from '../core/rules/rule.js';
+import type { Aggregator } from './aggregator.js';
 import type { EvaluationReport, Receipt } from '../../protocol/update.js';
 import type {
   BlobStore,
@@ -10,6 +11,7 @@ import type {
   Clock,
   OracleProvider,
   Presence,
+  RuleModules,
   Run,
   StagedBlob,
   Store,
@@ -29,12 +31,19 @@ export interface EngineParts {
   readonly transport: Transport;
   readonly clock: Clock;
   readonly oracles: OracleProvider;
+  /** Where runs may bring a rule of their own; without it they may not. */
+  readonly ruleModules?: RuleModules;
+  /** The plain ones in TypeScript if nothing is said. */
+  readonly kernels?: Kernels;
+  /** Whoever gave it closes it. Rounds are aggregated in this thread if nothing is said. */
+  readonly aggregator?: Aggregator;
   readonly log: Log;
 }
 
 /** The parts, and what the engine makes of them for its own use. */
 export interface EngineTools extends EngineParts {
   readonly kernels: Kernels;
+  readonly aggregator: Aggregator;
   /** The state of rule and optimizer by its blob; the one that was asked for last is kept. */
   readonly stateOf: (sha256: string | null) => Promise<RuleState>;
 }
@@ -70,6 +79,11 @@ export interface Engine {
    * @throws TributaryError `assignment_unknown`.
    */
   maxUploadBytes(client: Client, assignmentId: string): Promise<number>;
+  /**
+   * The weight that a commit gave the update of an assignment; null where none counted it, or none yet.
+   * @throws TributaryError `assignment_unknown`.
+   */
+  weightGiven(client: Client, assignmentId: string): Promise<number | null>;
   /**
    * Judges a spooled upload, stores it and gives the durable receipt. Commits or discards `staged`.
    * @throws TributaryError `assignment_unknown`, `assignment_used`, `storage_unavailable`; a content

@@ -7,10 +7,14 @@ import { DELTA, UPDATE_METADATA, updateFacts } from '../../protocol/update.js';
 import {
   VectorScan,
   checkCaps,
+  checkMeasure,
+  checkMetrics,
   checkReported,
   checkTensors,
+  isMeasure,
   maxUpdateBytes,
 } from '../core/admission.js';
+import type { Kernels } from '../core/kernels/kernels.js';
 import type { Layout } from '../core/layout.js';
 import { layoutOf, tiles } from '../core/layout.js';
 import type { AssignmentRecord, Blob, Run, StagedBlob, UpdateRow } from '../core/ports.js';
@@ -124,14 +128,24 @@ async function examine(
   const header = await readHeader(blob);
   const reported = reportedFacts(header);
   checkReported(reported, record.id);
-  const vectors = checkTensors(header.tensors, specs, vectorsFor(rule.needs, record.role));
+  checkMetrics(reported, rule.needs);
+  const needs = vectorsFor(rule.needs, record.role);
+  const vectors = checkTensors(header.tensors, specs, needs);
+  const measures = vectors.filter((vector) => isMeasure(vector, needs));
+  const folded = vectors.filter((vector) => !measures.includes(vector));
 
   const shared = layoutOf(specs, 'shared');
-  const delta = await scan(blob, header, shared, DELTA);
+  const { kernels } = tools;
+  const delta = await scan(blob, header, shared, DELTA, kernels);
   const others = [
-    await scan(blob, header, layoutOf(specs, 'buffer'), DELTA),
-    ...(await inTurn(vectors, (vector) => scan(blob, header, shared, vector))),
+    await scan(blob, header, layoutOf(specs, 'buffer'), DELTA, kernels),
+    ...(await inTurn(folded, (vector) => scan(blob, header, shared, vector, kernels))),
   ];
+  await inTurn(measures, (vector) =>
+    scan(blob, header, shared, vector, kernels, (tile, start) =>
+      checkMeasure(tile, vector, start, shared),
+    ),
+  );
   const maxAbs = Math.max(delta.maxAbs, ...others.map((other) => other.maxAbs));
 
   const { numExamples, numSteps, metrics } = reported;
@@ -162,10 +176,14 @@ async function scan(
   header: SafetensorsHeader,
   layout: Layout,
   vector: string,
+  kernels: Kernels,
+  also?: (tile: Float32Array, start: number) => void,
 ): Promise<VectorScan> {
-  const result = new VectorScan(vector, layout);
+  const result = new VectorScan(vector, kernels, layout);
   for (const { start, length } of tiles(layout.size)) {
-    result.add(await readTile(blob, header, layout, vector, start, length));
+    const tile = await readTile(blob, header, layout, vector, start, length);
+    result.add(tile);
+    also?.(tile, start);
   }
   return result;
 }

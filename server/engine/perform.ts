@@ -8,7 +8,6 @@ import type { AssignmentRecord, RoundChanges } from '../core/ports.js';
 import type { Candidate, Duty, RoundEvent } from '../core/round.js';
 import { isEvaluated, openRound, step } from '../core/round.js';
 import type { AggregationResult } from './aggregation.js';
-import { aggregate } from './aggregation.js';
 import { assignmentMessage, newAssignment } from './assignments.js';
 import { backOff } from './back-off.js';
 import { pooled } from './evaluation.js';
@@ -94,7 +93,8 @@ async function commitAggregate(scene: Scene): Promise<void> {
   try {
     const base = await checkpointOf(scene, round.baseVersion);
     const numClients = await countTrainers(scene);
-    const result = await aggregate({ run, round, base, accepted, numClients }, parts);
+    const input = { run, round, base, accepted, numClients };
+    const result = await parts.aggregator.aggregate(input);
     committed = await storeResult(scene, result, accepted);
   } catch (error) {
     // A storage that is away comes back, and the same updates are folded then. Anything else would

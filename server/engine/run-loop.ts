@@ -10,6 +10,7 @@ import { duties } from '../core/round.js';
 import { Attendance } from './attendance.js';
 import { backOff } from './back-off.js';
 import type { EngineTools } from './engine.js';
+import { loadOwnRule } from './own-rules.js';
 import { perform } from './perform.js';
 import { catchUp } from './recovery.js';
 import { composedRule } from './run-rule.js';
@@ -99,6 +100,8 @@ export class RunLoop {
       return;
     }
     const scene = { run, round, parts: this.parts };
+    // A run that is over is never held up by a rule that does not load any more.
+    if (run.status === 'running') await loadOwnRule(run.spec, this.parts.ruleModules);
     if (this.uncertain) await catchUp(scene);
     this.uncertain = false;
     if (run.status !== 'running') {

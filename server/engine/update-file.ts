@@ -32,19 +32,36 @@ export async function readTile(
   length: number,
 ): Promise<Float32Array> {
   const tile = new Float32Array(length);
-  const bytes = new Uint8Array(tile.buffer);
+  await readTileInto(blob, header, layout, vector, start, tile);
+  return tile;
+}
+
+/** As {@link readTile}, into `out`. What no tensor of the layout covers is left as it is. */
+async function readTileInto(
+  blob: Blob,
+  header: SafetensorsHeader,
+  layout: Layout,
+  vector: string,
+  start: number,
+  out: Float32Array,
+): Promise<void> {
+  const end = start + out.length;
   for (const tensor of layout.tensors) {
     const from = Math.max(start, tensor.start);
-    const to = Math.min(start + length, tensor.start + tensor.length);
+    const to = Math.min(end, tensor.start + tensor.length);
     if (from >= to) continue;
     const entry = header.tensors.get(tensorKey(vector, tensor.name));
     if (!entry) {
       throw new TributaryError('missing_vector', `the update has no "${vector}/${tensor.name}"`);
     }
     const offset = entry.begin + (from - tensor.start) * FLOAT_BYTES;
-    bytes.set(await blob.read(offset, (to - from) * FLOAT_BYTES), (from - start) * FLOAT_BYTES);
+    await blob.readInto(offset, bytesOf(out.subarray(from - start, to - start)));
   }
-  return tile;
+}
+
+/** The bytes of a vector in the order of the file, which is that of every machine that runs Node. */
+function bytesOf(vector: Float32Array): Uint8Array {
+  return new Uint8Array(vector.buffer, vector.byteOffset, vector.byteLength);
 }
 
 /** The vectors of an update by name: `delta`, and the auxiliary ones. */
@@ -60,12 +77,19 @@ export function vectorsOf(header: SafetensorsHeader, layout: Layout): string[] {
   );
 }
 
-/** An update as rules read it: tiles of its vectors over the shared tensors. */
+/** An update at rest, as rules read it: tiles of its vectors over the shared tensors. */
+export interface UpdateFile extends UpdateReader {
+  readonly header: SafetensorsHeader;
+  readonly blob: Blob;
+  /** As `read`, straight from the file into memory of the caller's: nothing is copied on the way. */
+  readInto(vector: string, start: number, out: Float32Array): Promise<void>;
+}
+
 export async function openUpdate(
   blob: Blob,
   facts: UpdateFacts,
   layout: Layout,
-): Promise<UpdateReader & { readonly header: SafetensorsHeader; readonly blob: Blob }> {
+): Promise<UpdateFile> {
   const header = await readHeader(blob);
   const vectors = vectorsOf(header, layout);
   return {
@@ -74,5 +98,6 @@ export async function openUpdate(
     blob,
     vectors: [DELTA, ...vectors.filter((name) => name !== DELTA).sort()],
     read: (vector, start, length) => readTile(blob, header, layout, vector, start, length),
+    readInto: (vector, start, out) => readTileInto(blob, header, layout, vector, start, out),
   };
 }

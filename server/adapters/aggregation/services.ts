@@ -1,0 +1,30 @@
+/** What coordinator and aggregation worker do for each other, and what a worker is started with. */
+import type { LossOracle } from '../../core/ports.js';
+import type { AggregationInput, AggregationResult } from '../../engine/aggregation.js';
+
+/** Where a thread of its own finds the blobs again. */
+export type BlobLocation =
+  | { readonly kind: 'directory'; readonly folder: string }
+  | { readonly kind: 'postgres'; readonly url: string; readonly spoolDir: string };
+
+export interface WorkerSettings {
+  readonly blobs: BlobLocation;
+}
+
+/** Of the worker; asked for one at a time. */
+export interface WorkerServices {
+  aggregate(input: AggregationInput): Promise<AggregationResult>;
+}
+
+export interface OracleQuestion {
+  readonly params: Float32Array;
+  readonly batch: number;
+}
+
+/** Of the coordinator: the oracle of the run that the worker aggregates. */
+export interface CoordinatorServices {
+  /** @param buffers the tensors that are not shared, by name */
+  openOracle(buffers: Readonly<Record<string, Float32Array>>): Promise<Pick<LossOracle, 'batches'>>;
+  lossAndGrad(question: OracleQuestion): ReturnType<LossOracle['lossAndGrad']>;
+  closeOracle(nothing: null): Promise<void>;
+}

@@ -1,0 +1,63 @@
+/** A worker thread that aggregates one round at a time, seen from the coordinator. */
+import { Worker } from 'node:worker_threads';
+import type { OracleProvider } from '../../core/ports.js';
+import type { AggregationInput, AggregationResult } from '../../engine/aggregation.js';
+import { Line } from './line.js';
+import { OracleDesk } from './oracle.js';
+import type { CoordinatorServices, WorkerServices, WorkerSettings } from './services.js';
+
+/** The worker ended before its answer: out of memory, by `process.exit`, by an error nobody caught. */
+export class ThreadEnded extends Error {
+  override readonly name = 'ThreadEnded';
+}
+
+export class AggregationThread {
+  readonly #worker: Worker;
+  readonly #desk: OracleDesk;
+  readonly #line: Line<WorkerServices, CoordinatorServices>;
+  #isAlive = true;
+
+  constructor(entry: URL, settings: WorkerSettings, oracles: OracleProvider) {
+    this.#worker = new Worker(entry, { workerData: settings, name: 'tributary aggregation' });
+    this.#desk = new OracleDesk(oracles);
+    this.#line = new Line<WorkerServices, CoordinatorServices>(this.#worker, this.#desk);
+    const ended = (why: string): void => this.#ended(new ThreadEnded(why));
+    this.#worker.on('error', (error: unknown) => {
+      ended(error instanceof Error ? error.message : String(error));
+    });
+    this.#worker.on('messageerror', (error) => void this.end(new ThreadEnded(error.message)));
+    this.#worker.on('exit', (code) => ended(`it exited with code ${code}`));
+    // Idle, it must not keep a process alive that has nothing else to do.
+    this.#worker.unref();
+  }
+
+  get isAlive(): boolean {
+    return this.#isAlive;
+  }
+
+  /** @throws ThreadEnded where the worker does not live to answer; what aggregating throws. */
+  async aggregate(input: AggregationInput): Promise<AggregationResult> {
+    this.#desk.serve(input.run);
+    this.#worker.ref();
+    try {
+      return await this.#line.ask('aggregate', input);
+    } finally {
+      this.#worker.unref();
+    }
+  }
+
+  /** Ends it wherever it is. What it had been asked fails with `why`. */
+  async end(why: Error): Promise<void> {
+    this.#ended(why);
+    // Else a process that only waits for this would be over before it.
+    this.#worker.ref();
+    await this.#worker.terminate();
+  }
+
+  #ended(why: Error): void {
+    this.#isAlive = false;
+    this.#line.break(why);
+    // Its oracle may be a client that is long gone: nothing is lost with it.
+    this.#desk.leave().catch(() => undefined);
+  }
+}

@@ -1,0 +1,81 @@
+/**
+ * The thread that aggregates: it has blobs, kernels and rules of its own, so that nothing that a
+ * round takes to compute or to read keeps the coordinator from answering. Started by
+ * `workerAggregator`.
+ */
+import { parentPort, workerData } from 'node:worker_threads';
+import { TributaryError } from '../../../protocol/errors.js';
+import type { BlobStore, OracleProvider, Run } from '../../core/ports.js';
+import type { AggregationInput, AggregationResult } from '../../engine/aggregation.js';
+import { aggregate } from '../../engine/aggregation.js';
+import { createBlockingBlobStore } from '../blob-blocking.js';
+import { createPostgresBlobStore } from '../blob-postgres.js';
+import { newKernels } from '../kernels.js';
+import { storedRuleModules } from '../rule-modules.js';
+import { tfjsOracles } from '../tfjs-oracle.js';
+import { Line } from './line.js';
+import { askedOracles } from './oracle.js';
+import type { CoordinatorServices, WorkerServices, WorkerSettings } from './services.js';
+
+interface WorkerBlobs {
+  readonly store: BlobStore;
+  /** After each aggregation. */
+  readonly release: () => void;
+}
+
+const CONNECTIONS = 2;
+const WASM = 'tfjs-wasm-';
+
+const settings = workerData as WorkerSettings;
+const kernels = newKernels();
+let blobs: Promise<WorkerBlobs> | null = null;
+
+if (!parentPort) throw new TributaryError('internal', 'this file is the start of a worker thread');
+const line = new Line<CoordinatorServices, WorkerServices>(parentPort, { aggregate: work });
+
+async function work(input: AggregationInput): Promise<AggregationResult> {
+  const { store, release } = await openedBlobs();
+  try {
+    const oracles = oraclesOn(store);
+    // Whether the run may bring a rule of its own was asked before it came here.
+    const ruleModules = storedRuleModules(store);
+    return await aggregate(input, { blobs: store, oracles, kernels, ruleModules });
+  } finally {
+    release();
+  }
+}
+
+/** Opened when first needed, and again where that failed. */
+function openedBlobs(): Promise<WorkerBlobs> {
+  blobs ??= openBlobs(settings).catch((error: unknown) => {
+    blobs = null;
+    throw error;
+  });
+  return blobs;
+}
+
+async function openBlobs({ blobs: at }: WorkerSettings): Promise<WorkerBlobs> {
+  if (at.kind === 'directory') {
+    const store = await createBlockingBlobStore(at.folder);
+    return { store, release: () => store.closeFiles() };
+  }
+  const { url, spoolDir } = at;
+  const store = await createPostgresBlobStore({ url, spoolDir, connections: CONNECTIONS });
+  return { store, release: () => undefined };
+}
+
+/**
+ * Proxy sets are computed on here. With other backends than wasm they are not: tfjs-node lives in one
+ * thread of a process only, and others may be registered in the coordinator's alone. The backend is
+ * the one that is recorded with the run.
+ */
+function oraclesOn(store: BlobStore): OracleProvider {
+  const proxy = tfjsOracles(store, 'wasm');
+  const asked = askedOracles(line);
+  const isOurs = ({ spec, oracle }: Run): boolean =>
+    spec.oracle?.kind === 'proxy' && oracle?.startsWith(WASM) === true;
+  return {
+    describe: (run) => proxy.describe(run),
+    open: (run, buffers) => (isOurs(run) ? proxy : asked).open(run, buffers),
+  };
+}
