@@ -9,7 +9,7 @@ import type { Role, RunSpec, RunStatus } from '../../protocol/run.js';
 import type { EvaluationReport, Metrics, Receipt } from '../../protocol/update.js';
 import type { FoldScale } from './kernels/kernels.js';
 import type { Round } from './round.js';
-import type { ClientId, Coefficients, Json } from './rules/rule.js';
+import type { AnyRule, ClientId, Coefficients, Json } from './rules/rule.js';
 
 // ---------------------------------------------------------------- clock
 
@@ -27,6 +27,8 @@ export interface Blob {
   readonly sha256: string;
   readonly bytes: number;
   read(start: number, length: number): Promise<Uint8Array>;
+  /** Reads as many bytes as `out` has, straight into it: it may lie in memory of WebAssembly. */
+  readInto(start: number, out: Uint8Array): Promise<void>;
 }
 
 /** Bytes that arrived whole and hashed but count for nothing yet. Commit or discard exactly once. */
@@ -77,7 +79,12 @@ export interface Checkpoint {
   readonly bytes: number;
   /** safetensors with the state's tensors (float64), its values in the metadata; null if empty. */
   readonly stateSha256: string | null;
+  /** safetensors with what the rule sends down with the model; null where that is nothing. */
+  readonly broadcast: StoredBlob | null;
 }
+
+/** Bytes in the blob store, without opening them. */
+export type StoredBlob = Pick<Blob, 'sha256' | 'bytes'>;
 
 export type AssignmentState = 'invited' | 'accepted' | 'rejected' | 'late' | 'dropped';
 
@@ -248,4 +255,16 @@ export interface OracleProvider {
     run: Run,
     buffers: Readonly<Record<string, Float32Array>>,
   ): Promise<LossOracle & { close(): Promise<void> }>;
+}
+
+// ---------------------------------------------------------------- rules of one's own
+
+/** Makes the rule of a module that an operator sent along with a run. */
+export interface RuleModules {
+  /**
+   * The rule that the blob holds; the same one each time.
+   * @throws TributaryError `rule_unknown` where this coordinator takes none, `bad_request` where the
+   * blob is no rule, `storage_unavailable`.
+   */
+  load(sha256: string): Promise<AnyRule>;
 }

@@ -1,15 +1,20 @@
 /** "Did you mean …?" */
 
-/** Fewest insertions, deletions and replacements of a letter that turn one word into the other. */
+/**
+ * Fewest insertions, deletions, replacements of a letter and swaps of neighbours that turn one word
+ * into the other. Without swaps "fedpg" would be as near to "fedavg" as to "fedgp".
+ */
 function editDistance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
+  let [above, row]: number[][] = [[], Array.from({ length: b.length + 1 }, (_, j) => j)];
   for (let i = 1; i <= a.length; i++) {
     const next = [i];
     for (let j = 1; j <= b.length; j++) {
       const replaced = row[j - 1] + (a[i - 1] === b[j - 1] ? 0 : 1);
-      next.push(Math.min(replaced, row[j] + 1, next[j - 1] + 1));
+      const isSwap = i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1];
+      const swapped = isSwap ? above[j - 2] + 1 : Infinity;
+      next.push(Math.min(replaced, swapped, row[j] + 1, next[j - 1] + 1));
     }
-    row = next;
+    [above, row] = [row, next];
   }
   return row[b.length];
 }

@@ -6,8 +6,8 @@
  *     w += eta m / (sqrt(v) + tau)
  *
  * Without bias correction, as the paper has it. tau is how much adaptivity there is: the step never
- * exceeds eta m / tau. Worth its tuning where gradients differ much in size over the model
- * (embeddings); with the default eta of 0.1 it diverges on models that want small steps.
+ * exceeds eta m / tau. Use it where gradients differ much in size over the model (embeddings), and tune
+ * it. It breaks with the default eta of 0.1 on models that want small steps: they diverge.
  */
 import { z } from 'zod';
 import type { ServerOptimizer } from './optimizer.js';
@@ -22,6 +22,7 @@ const options = z.strictObject({
 
 export const adam: ServerOptimizer<z.infer<typeof options>> = {
   name: 'adam',
+  summary: 'Adam on the aggregate, without bias correction: FedAdam with fedavg.',
   paper: 'Reddi et al., ICLR 2021, "Adaptive Federated Optimization"',
   options,
   apply(delta, state, { eta, beta1, beta2, tau }) {

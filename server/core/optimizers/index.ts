@@ -1,12 +1,14 @@
 /** The registry of server optimizers: one file each, one line here. */
 import { TributaryError } from '../../../protocol/errors.js';
 import { suggestion } from '../suggest.js';
+import { adagrad } from './adagrad.js';
 import { adam } from './adam.js';
 import { momentum } from './momentum.js';
 import type { AnyOptimizer } from './optimizer.js';
 import { sgd } from './sgd.js';
+import { yogi } from './yogi.js';
 
-const all: readonly AnyOptimizer[] = [sgd, momentum, adam];
+const all: readonly AnyOptimizer[] = [sgd, momentum, adagrad, adam, yogi];
 
 export const optimizers: ReadonlyMap<string, AnyOptimizer> = new Map(
   all.map((optimizer) => [optimizer.name, optimizer]),

@@ -4,8 +4,8 @@
  *
  *     m = beta m + D,   w += eta m
  *
- * Smooths rounds with few or very different clients. The step grows up to 1 / (1 - beta) times D:
- * lower eta with it.
+ * Use it where a round has few clients or very different ones: it smooths over rounds. It breaks at the
+ * eta of plain SGD: the step grows up to 1 / (1 - beta) times D, so lower eta with it.
  */
 import { z } from 'zod';
 import type { ServerOptimizer } from './optimizer.js';
@@ -18,6 +18,7 @@ const options = z.strictObject({
 
 export const momentum: ServerOptimizer<z.infer<typeof options>> = {
   name: 'momentum',
+  summary: 'Heavy-ball momentum over the aggregates of the rounds.',
   paper:
     'Hsu et al., 2019, "Measuring the Effects of Non-Identical Data Distribution for Federated Visual Classification"',
   options,

@@ -13,10 +13,11 @@ import { z } from 'zod';
 import { linearRule } from './families/linear.js';
 
 /** Examples of one update, at most, unless the run's caps say otherwise. */
-const EXAMPLES_MAX = 131_072;
+export const EXAMPLES_MAX = 131_072;
 
 export const fedavg = linearRule({
   name: 'fedavg',
+  summary: 'The mean of the updates, each counted by its number of examples.',
   paper:
     'McMahan et al., AISTATS 2017, "Communication-Efficient Learning of Deep Networks from Decentralized Data"',
   options: z.strictObject({}),

@@ -25,6 +25,7 @@ import { combinationRule } from './families/combination.js';
 
 export const fedda = combinationRule({
   name: 'fedda',
+  summary: "Mixes the target's update with each source's, by a fixed or estimated beta.",
   paper:
     'Jiang et al., ICLR 2024, "Principled Federated Domain Adaptation: Gradient Projection and Auto-Weighting"',
   options: z.strictObject(sourceOptions),

@@ -36,6 +36,7 @@ const options = z.strictObject({
 
 export const fedgp = combinationRule({
   name: 'fedgp',
+  summary: "Takes of each source only what points along the target's update.",
   paper:
     'Jiang et al., ICLR 2024, "Principled Federated Domain Adaptation: Gradient Projection and Auto-Weighting"',
   options,

@@ -60,6 +60,7 @@ type X = Workspace<typeof needs>;
 
 export const fedlaw = combinationRule({
   name: 'fedlaw',
+  summary: "Learns each client's share, and how much the model shrinks, on a small proxy set.",
   paper:
     'Li et al., ICML 2023, "Revisiting Weighted Aggregation in Federated Learning with Neural Networks"',
   options,

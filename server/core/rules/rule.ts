@@ -9,6 +9,7 @@
  * (w_i - w), n_i its examples, K the number of updates.
  */
 import type { z } from 'zod';
+import type { TrainingConfig } from '../../../protocol/model.js';
 import type { Role } from '../../../protocol/run.js';
 import type { Metrics } from '../../../protocol/update.js';
 import type { FoldScale, Kernels } from '../kernels/kernels.js';
@@ -51,6 +52,8 @@ export interface UpdateReader extends UpdateFacts {
   readonly vectors: readonly string[];
   /** Elements `start` to `start + length` of one flat vector. */
   read(vector: string, start: number, length: number): Promise<Float32Array>;
+  /** The same, all of `out`, without an array in between. @throws where there are fewer elements. */
+  readInto?(vector: string, start: number, out: Float32Array): Promise<void>;
 }
 
 /** An auxiliary vector, or a family of them (`name.0`, `name.1`, …), that clients must send. */
@@ -60,6 +63,11 @@ export interface VectorNeed {
   readonly many: boolean;
   /** Fewest members of a family that the rule can work with; 1 if nothing is said. */
   readonly fewest?: number;
+  /**
+   * A measure of every parameter, as Fisher information is: admission refuses negative values, and
+   * lets them be of any size (`caps.deltaMax` is about what is folded).
+   */
+  readonly measure?: true;
 }
 
 /** What a rule cannot do without. A run that cannot provide it is refused when it is created. */
@@ -69,6 +77,8 @@ export interface Needs {
   /** Exactly one client with the role `target` in every round. */
   readonly target?: true;
   readonly vectors?: readonly VectorNeed[];
+  /** Metrics that every update must report. Admission refuses an update without them. */
+  readonly metrics?: readonly string[];
 }
 
 /** What a rule is told about the round. */
@@ -124,8 +134,12 @@ export interface Outcome {
 export interface RuleDescription<O> {
   /** As in the literature, lower case with dashes: the name that a run asks for. */
   readonly name: string;
+  /** What it does, in one line of at most 90 characters. */
+  readonly summary?: string;
   /** Authors, venue, year, title. */
   readonly paper: string;
+  /** Stands beside other rules in a comparison and is no way to federate: what they must beat. */
+  readonly control?: true;
   /** Parses the run's options and fills in the defaults. */
   readonly options: z.ZodType<O>;
 }
@@ -138,6 +152,8 @@ export interface AggregationRule<O, Acc> extends RuleDescription<O> {
   needed?(options: O): Needs;
   /** Fewest updates that the rule can work with. */
   minUpdates(options: O): number;
+  /** What it asks of the local training, where its half at the client needs it (FedProx's mu). */
+  training?(options: O): Partial<TrainingConfig>;
   /** Greatest weight of one update in the exact fold; undefined for rules that do not fold. */
   weightMax?(options: O): number;
   /** The weight that an update would get in the exact fold: admission holds it against the cap. */
@@ -146,10 +162,7 @@ export interface AggregationRule<O, Acc> extends RuleDescription<O> {
   /** May be called in any order of arrival. */
   accumulate(acc: Acc, update: UpdateReader, ctx: RuleContext<O>): Promise<void>;
   finish(acc: Acc, ctx: RuleContext<O>): Promise<Outcome>;
-  /**
-   * Sent down with the checkpoint, e.g. SCAFFOLD's control variate. Checkpoints do not carry it yet,
-   * so a run of a rule that has it is refused.
-   */
+  /** Vectors over the shared tensors that go down with the checkpoint: SCAFFOLD's control variate. */
   broadcast?(state: RuleState): Tensors;
 }
 

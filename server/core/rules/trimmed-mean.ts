@@ -6,30 +6,69 @@
  * dropped; the rest is averaged.
  *
  * Use it where at most a share `beta` of the clients may send anything at all: it wastes less of
- * the honest ones than the median. It breaks with more attackers than that, and for few clients:
- * floor(0.2 * 4) = 0 trims nobody.
+ * the honest ones than the median. The paper claims it against any of them for independent data, and
+ * tried flipped labels. Say `attackers` too, and it refuses rounds in which it would trim fewer than
+ * that. It breaks with more attackers than it trims, and for few clients: floor(0.2 * 4) = 0 trims
+ * nobody.
  */
 import { z } from 'zod';
+import type { RankWindow } from '../kernels/kernels.js';
 import { coordinateRule } from './families/coordinate.js';
+import { attackerCount, withstanding } from './robust/attackers.js';
 import { robustWeight, robustWeights } from './robust-weights.js';
 
-export const trimmedMean = coordinateRule({
-  name: 'trimmed-mean',
-  paper:
-    'Yin et al., ICML 2018, "Byzantine-Robust Distributed Learning: Towards Optimal Statistical Rates"',
-  options: z.strictObject({
+const options = z
+  .strictObject({
     beta: z
       .number()
       .min(0)
       .lt(0.5)
       .default(0.2)
       .describe('Share of the clients that is dropped at each end.'),
+    attackers: attackerCount()
+      .optional()
+      .describe('How many are assumed, whole or as a share; by default as many as are trimmed.'),
     weights: robustWeights,
-  }),
+  })
+  .refine(canTrim, {
+    path: ['attackers'],
+    message: 'more than beta, the share that is trimmed: raise beta to it',
+  });
+
+/** A share of attackers up to beta, or some of them in a round that is large enough. */
+function canTrim({
+  beta,
+  attackers = 0,
+}: {
+  beta: number;
+  attackers?: number | undefined;
+}): boolean {
+  return Number.isInteger(attackers) ? attackers === 0 || beta > 0 : attackers <= beta;
+}
+
+const trimmed = coordinateRule({
+  name: 'trimmed-mean',
+  summary: 'The mean of every coordinate without its extremes.',
+  paper:
+    'Yin et al., ICML 2018, "Byzantine-Robust Distributed Learning: Towards Optimal Statistical Rates"',
+  options,
   weigh: (facts, options) => robustWeight(facts, options),
   weightedMean: true,
-  statistic({ values }, { beta }) {
-    const dropped = Math.floor(beta * values.length);
-    return { from: dropped, to: values.length - dropped };
+  window: (count, { beta, weights }) => (weights === 'uniform' ? untrimmed(count, beta) : null),
+  statistic: ({ values }, { beta }) => untrimmed(values.length, beta),
+});
+
+function untrimmed(count: number, beta: number): RankWindow {
+  const dropped = Math.floor(beta * count);
+  return { from: dropped, to: count - dropped };
+}
+
+export const trimmedMean = withstanding(trimmed, {
+  enough({ attackers = 0, beta }) {
+    if (!Number.isInteger(attackers) || attackers === 0) return 1;
+    let n = Math.floor(attackers / beta);
+    while (Math.floor(beta * n) < attackers) n += 1;
+    return n;
   },
+  condition: 'floor(beta * n) >= f',
 });

@@ -12,6 +12,7 @@ import { linearRule } from './families/linear.js';
 
 export const uniform = linearRule({
   name: 'uniform',
+  summary: 'The plain mean of the updates: one client, one voice.',
   paper:
     'McMahan et al., AISTATS 2017, "Communication-Efficient Learning of Deep Networks from Decentralized Data", with equal weights',
   options: z.strictObject({}),

@@ -1,10 +1,10 @@
 /** From coefficients to the change of the model, and to the weight that each client was given. */
 import { TributaryError } from '../../../../protocol/errors.js';
 import { DELTA } from '../../../../protocol/update.js';
-import type { Kernels } from '../../kernels/kernels.js';
 import type { Layout } from '../../layout.js';
 import type { Coefficients } from '../rule.js';
-import type { ReadRows, Segment } from './tile-reader.js';
+import type { PassParts } from './tile-reader.js';
+import { eachSegment } from './tile-reader.js';
 
 type Coefficient = Coefficients['model'];
 
@@ -43,29 +43,27 @@ function ofTensor(coefficient: Coefficient, tensor: number): number {
   return typeof coefficient === 'number' ? coefficient : coefficient[tensor];
 }
 
-export interface CombineParts {
+export interface CombineParts extends PassParts {
   readonly model: Float32Array;
-  readonly read: ReadRows;
-  readonly segments: readonly Segment[];
-  readonly kernels: Kernels;
 }
 
 /** (model - 1) w + sum_i updates[i] D_i in float64, terms in client-id order. */
 export async function combined(
   { model: onModel, updates }: Coefficients,
-  { model, read, segments, kernels }: CombineParts,
+  { model, ...parts }: CombineParts,
 ): Promise<Float64Array> {
   const delta = new Float64Array(model.length);
   const rows = updates.map((_, update) => ({ update, vector: DELTA }));
-  for (const segment of segments) {
-    const { tensor, start, length } = segment;
-    const add = (x: Float32Array, coefficient: number): void => {
-      if (coefficient !== 0) kernels.axpy(delta, start, x, coefficient);
-    };
-    add(model.subarray(start, start + length), ofTensor(onModel, tensor) - 1);
-    const tiles = await read(rows, segment);
-    tiles.forEach((tile, i) => add(tile, ofTensor(updates[i], tensor)));
-  }
+  await eachSegment(rows, parts, (tiles, { tensor, start, length }) => {
+    const coefficients = updates.map((coefficient) => ofTensor(coefficient, tensor));
+    const ours = model.subarray(start, start + length);
+    parts.kernels.combine(
+      delta,
+      start,
+      [ours, ...tiles],
+      [ofTensor(onModel, tensor) - 1, ...coefficients],
+    );
+  });
   return delta;
 }
 

@@ -52,10 +52,11 @@ export interface CombinationDefinition<O, N extends Needs> extends RuleDescripti
 export function combinationRule<O, const N extends Needs>(
   definition: CombinationDefinition<O, N>,
 ): AggregationRule<O, UpdateReader[]> {
-  const { name, paper, options, needs } = definition;
+  const { name, summary = '', paper, options, needs } = definition;
   const fewest = (o: O): number => definition.minUpdates?.(o) ?? 1;
   return {
     name,
+    summary,
     paper,
     options,
     family: 'combination',
@@ -72,6 +73,7 @@ export function combinationRule<O, const N extends Needs>(
       const needed = definition.needed?.(ctx.options) ?? needs;
       return outcomeOf(definition, updates, needed, ctx);
     },
+    ...(definition.control && { control: true }),
     ...(definition.broadcast && { broadcast: (state) => definition.broadcast!(state) }),
   };
 }

@@ -12,22 +12,22 @@ import type {
   UpdateFacts,
   UpdateReader,
 } from '../rule.js';
+import type { Kernels, RankWindow, Rows } from '../../kernels/kernels.js';
+import type { Ranked } from '../../kernels/ranking.js';
+import { ranking } from '../../kernels/ranking.js';
 import { inClientOrder } from './order.js';
-import type { Ranked } from './ranking.js';
-import { ranking } from './ranking.js';
-import { segments, tileReader } from './tile-reader.js';
-
-/** Ranks from `from` up to, and without, `to`. */
-export interface RankWindow {
-  readonly from: number;
-  readonly to: number;
-}
+import { eachSegment, segments, tileReader } from './tile-reader.js';
 
 export interface CoordinateDefinition<O> extends RuleDescription<O> {
   /** Fewest updates; 1 if nothing is said. */
   minUpdates?(options: O): number;
   /** Weight of a client; 1 if nothing is said. */
   weigh?(facts: UpdateFacts, options: O): number;
+  /**
+   * The ranks whose plain mean is taken, where they depend on the number of updates alone: ten times
+   * as fast. It must agree with `statistic`; null to look at every coordinate.
+   */
+  window?(count: number, options: O): RankWindow | null;
   /** The ranks whose mean is taken. `ranked` is overwritten by the next coordinate: don't keep it. */
   statistic(ranked: Ranked, options: O): RankWindow;
   /** Whether the mean over the window counts clients by their weight; plain if nothing is said. */
@@ -38,10 +38,11 @@ export interface CoordinateDefinition<O> extends RuleDescription<O> {
 export function coordinateRule<O>(
   definition: CoordinateDefinition<O>,
 ): AggregationRule<O, UpdateReader[]> {
-  const { name, paper, options } = definition;
+  const { name, summary = '', paper, options } = definition;
   const fewest = (o: O): number => definition.minUpdates?.(o) ?? 1;
   return {
     name,
+    summary,
     paper,
     options,
     family: 'coordinate',
@@ -61,26 +62,18 @@ export function coordinateRule<O>(
 async function outcomeOf<O>(
   definition: CoordinateDefinition<O>,
   updates: readonly UpdateReader[],
-  { options, layout, state }: RuleContext<O>,
+  { options, layout, state, kernels }: RuleContext<O>,
 ): Promise<Outcome> {
-  const rank = ranking(updates.map((facts) => definition.weigh?.(facts, options) ?? 1));
   const delta = new Float64Array(layout.size);
   const taken = new Float64Array(updates.length);
-  const read = tileReader(updates, 0);
   const rows = updates.map((_, update) => ({ update, vector: DELTA }));
-  for (const segment of segments(layout, rows.length)) {
-    const tiles = await read(rows, segment);
-    for (let e = 0; e < segment.length; e++) {
-      const ranked = rank(tiles, e);
-      const window = checked(definition, ranked, options);
-      delta[segment.start + e] = windowMean(
-        ranked,
-        window,
-        definition.weightedMean ?? false,
-        taken,
-      );
-    }
-  }
+  const parts = {
+    read: tileReader(updates, 0),
+    segments: segments(layout, rows.length),
+    kernels,
+  };
+  const take = taker(definition, updates, options, kernels);
+  await eachSegment(rows, parts, (tiles, { start }) => take(delta, start, tiles, taken));
   const weights = updates.map(({ clientId }, i) => [clientId, taken[i] / Math.max(1, layout.size)]);
   return {
     delta,
@@ -90,12 +83,45 @@ async function outcomeOf<O>(
   };
 }
 
-function checked<O>(definition: CoordinateDefinition<O>, ranked: Ranked, options: O): RankWindow {
-  const window = definition.statistic(ranked, options);
+/** Writes the statistic of a tile, and adds each client's share of its coordinates to `taken`. */
+type Take = (out: Float64Array, offset: number, tiles: Rows, taken: Float64Array) => void;
+
+function taker<O>(
+  definition: CoordinateDefinition<O>,
+  updates: readonly UpdateReader[],
+  options: O,
+  kernels: Kernels,
+): Take {
+  const K = updates.length;
+  const window = definition.window?.(K, options);
+  if (window) return takeWindow(checked(definition, window, K), kernels);
+  const rank = ranking(updates.map((facts) => definition.weigh?.(facts, options) ?? 1));
+  return (out, offset, tiles, taken) => {
+    for (let e = 0; e < tiles[0].length; e++) {
+      const ranked = rank(tiles, e);
+      const found = checked(definition, definition.statistic(ranked, options), K);
+      out[offset + e] = windowMean(ranked, found, definition.weightedMean ?? false, taken);
+    }
+  };
+}
+
+function takeWindow(window: RankWindow, kernels: Kernels): Take {
+  return (out, offset, tiles, taken) => {
+    const counts = new Float64Array(taken.length);
+    kernels.rankMean(out, offset, tiles, window, counts);
+    counts.forEach((count, i) => (taken[i] += count / (window.to - window.from)));
+  };
+}
+
+function checked<O>(
+  { name }: CoordinateDefinition<O>,
+  window: RankWindow,
+  count: number,
+): RankWindow {
   const { from, to } = window;
   const isWindow = Number.isInteger(from) && Number.isInteger(to) && 0 <= from && from < to;
-  if (isWindow && to <= ranked.values.length) return window;
-  const message = `the rule "${definition.name}" took the ranks ${from} to ${to} of ${ranked.values.length}`;
+  if (isWindow && to <= count) return window;
+  const message = `the rule "${name}" took the ranks ${from} to ${to} of ${count}`;
   throw new TributaryError('internal', message);
 }
 

@@ -1,8 +1,8 @@
 /** Inner products between the vectors of a round, whole or tensor by tensor. */
 import { TributaryError } from '../../../../protocol/errors.js';
 import { DELTA } from '../../../../protocol/update.js';
-import type { Kernels } from '../../kernels/kernels.js';
-import type { ReadRows, Row, Segment } from './tile-reader.js';
+import type { PassParts, Row } from './tile-reader.js';
+import { eachSegment } from './tile-reader.js';
 
 /** A vector of an update by its place in client-id order: the delta, if no other is named. */
 export interface VectorRef<V extends string> {
@@ -18,28 +18,30 @@ export interface Gram<V extends string> {
 
 export type Granularity = 'model' | 'tensor';
 
-export interface GramParts {
-  readonly read: ReadRows;
-  readonly segments: readonly Segment[];
+/** Products from which on a matrix is summed in float32 stretches: about 0.1 s in float64. */
+const EXACT_MAX = 268_435_456;
+
+export interface GramParts extends PassParts {
   readonly tensors: number;
-  readonly kernels: Kernels;
 }
 
 /** One Gram matrix for the model, or one a tensor, in one pass over the rows. */
 export async function gramMatrices(
   rows: readonly Row[],
   granularity: Granularity,
-  { read, segments, tensors, kernels }: GramParts,
+  parts: GramParts,
 ): Promise<readonly Gram<string>[]> {
   const K = rows.length;
+  const size = parts.segments.reduce((sum, { length }) => sum + length, 0);
+  // By the sizes alone (docs/decisions/0009): the same round gives the same bits everywhere.
+  const precision = K * K * size > EXACT_MAX ? 'fast' : 'exact';
   const matrices = Array.from(
-    { length: granularity === 'model' ? 1 : tensors },
+    { length: granularity === 'model' ? 1 : parts.tensors },
     () => new Float64Array(K * K),
   );
-  for (const segment of segments) {
-    const matrix = matrices[granularity === 'model' ? 0 : segment.tensor];
-    kernels.gram(matrix, await read(rows, segment));
-  }
+  await eachSegment(rows, parts, (tiles, { tensor }) => {
+    parts.kernels.gram(matrices[granularity === 'model' ? 0 : tensor], tiles, precision);
+  });
   const places = new Map(rows.map((row, place) => [key(row), place]));
   const place = ({ update, vector = DELTA }: VectorRef<string>): number => {
     const found = places.get(key({ update, vector }));

@@ -1,11 +1,14 @@
 /** The partial sum of a linear rule: what replicas and crashed rounds can put together again. */
 import { TributaryError } from '../../../../protocol/errors.js';
 import { DELTA } from '../../../../protocol/update.js';
-import { addContribution, emptyContribution, foldTile, weightTerm } from '../../kernels/fold.js';
+import { addContribution, countUpdate, emptyContribution, foldTiles } from '../../kernels/fold.js';
 import type { Contribution, Kernels } from '../../kernels/kernels.js';
-import { tiles } from '../../layout.js';
+import { TILE, tiles } from '../../layout.js';
 import type { RuleContext, UpdateFacts, UpdateReader } from '../rule.js';
-import { readExactly } from './vectors.js';
+import { allSettled, readInto } from './vectors.js';
+
+/** Updates that are folded together: their tiles fit into 2 MiB, and eight at a time fill a pass. */
+const BATCH = 32;
 
 /** What a linear rule says about one update, with nothing left out. */
 export interface WeighedInFull {
@@ -24,20 +27,27 @@ export interface LinearSum {
   /** Weighted sums of auxiliary vectors, by name. */
   readonly aux: Map<string, Contribution>;
   readonly entries: LinearEntry[];
+  /** Updates that are counted among the entries and not yet in the sums. */
+  readonly pending: PendingUpdate[];
+}
+
+interface PendingUpdate {
+  readonly update: UpdateReader;
+  readonly weighed: WeighedInFull;
 }
 
 type FoldContext = Pick<RuleContext<unknown>, 'fold' | 'kernels'>;
 
 export function emptySum(size: number): LinearSum {
-  return { sum: emptyContribution(size), aux: new Map(), entries: [] };
+  return { sum: emptyContribution(size), aux: new Map(), entries: [], pending: [] };
 }
 
-/** Adds one update, tile by tile. */
+/** Adds one update, as soon as there are enough to be folded together. */
 export async function foldUpdate(
   acc: LinearSum,
   update: UpdateReader,
   weighed: WeighedInFull,
-  { fold, kernels }: FoldContext,
+  ctx: FoldContext,
 ): Promise<void> {
   const { clientId, role, numExamples, numSteps, metrics, norm, maxAbs } = update;
   const { baseVersion, staleness } = update;
@@ -53,26 +63,69 @@ export async function foldUpdate(
     staleness,
   };
   acc.entries.push({ clientId, facts, ...weighed });
+  acc.pending.push({ update, weighed });
+  if (acc.pending.length >= BATCH) await foldPending(acc, ctx);
+}
 
-  const add = async (sum: Contribution, vector: string, weight: number): Promise<void> => {
-    for (const { start, length } of tiles(sum.terms.length)) {
-      const tile = await readExactly(update, vector, start, length);
-      foldTile(sum, start, tile, weight, fold, kernels);
+/**
+ * Folds what waits. To be called before the sums are looked at. In which batches updates were folded
+ * leaves no trace: the sum is exact.
+ */
+export async function foldPending(acc: LinearSum, ctx: FoldContext): Promise<void> {
+  while (acc.pending.length > 0) {
+    const batch = acc.pending.splice(0, BATCH);
+    await foldVector(acc.sum, DELTA, batch.map(weightedBy(({ weight }) => weight)), ctx);
+    const vectors = new Set(batch.flatMap(({ weighed }) => Object.keys(weighed.aux)));
+    for (const vector of vectors) {
+      const sent = batch.filter(({ weighed }) => Object.hasOwn(weighed.aux, vector));
+      const weighted = sent.map(weightedBy(({ aux }) => aux[vector]));
+      await foldVector(auxiliarySum(acc, vector), vector, weighted, ctx);
     }
-    sum.weight += weightTerm(weight, fold);
-    sum.count += 1;
-  };
-  await add(acc.sum, DELTA, weighed.weight);
-  for (const [vector, weight] of Object.entries(weighed.aux)) {
-    await add(auxiliarySum(acc, vector), vector, weight);
   }
 }
 
-/** Adds another partial sum of the same round: the same bits as if one had folded all. */
+interface WeightedUpdate {
+  readonly update: UpdateReader;
+  readonly weight: number;
+}
+
+function weightedBy(
+  weightOf: (weighed: WeighedInFull) => number,
+): (pending: PendingUpdate) => WeightedUpdate {
+  return ({ update, weighed }) => ({ update, weight: weightOf(weighed) });
+}
+
+/** One vector of every update, the same tile of all of them while its sums are in the cache. */
+async function foldVector(
+  sum: Contribution,
+  vector: string,
+  updates: readonly WeightedUpdate[],
+  { fold, kernels }: FoldContext,
+): Promise<void> {
+  const size = sum.terms.length;
+  const weights = updates.map(({ weight }) => weight);
+  const room = kernels.rows(updates.length, Math.min(TILE, size));
+  try {
+    for (const { start, length } of tiles(size)) {
+      const rows = room.map((row) => row.subarray(0, length));
+      await allSettled(updates.map(({ update }, k) => readInto(update, vector, start, rows[k])));
+      foldTiles(sum, start, rows, weights, fold, kernels);
+    }
+  } finally {
+    kernels.release(room);
+  }
+  for (const weight of weights) countUpdate(sum, weight, fold);
+}
+
+/**
+ * Adds another partial sum of the same round: the same bits as if one had folded all. What waits in
+ * the other waits here afterwards.
+ */
 export function mergeSums(acc: LinearSum, other: LinearSum, kernels: Kernels): void {
   addContribution(acc.sum, other.sum, kernels);
   for (const [vector, sum] of other.aux) addContribution(auxiliarySum(acc, vector), sum, kernels);
   acc.entries.push(...other.entries);
+  acc.pending.push(...other.pending);
 }
 
 function auxiliarySum(acc: LinearSum, vector: string): Contribution {

@@ -4,7 +4,10 @@
  * because the sum is an exact fold.
  */
 import { TributaryError } from '../../../../protocol/errors.js';
+import type { TrainingConfig } from '../../../../protocol/model.js';
+import { DELTA } from '../../../../protocol/update.js';
 import { finishFold, finishSum, weightSum } from '../../kernels/fold.js';
+import type { FoldScale } from '../../kernels/kernels.js';
 import type {
   AggregationRule,
   Needs,
@@ -16,7 +19,7 @@ import type {
   UpdateFacts,
 } from '../rule.js';
 import type { LinearEntry, LinearSum, WeighedInFull } from './linear-sum.js';
-import { checkWeighed, emptySum, foldUpdate } from './linear-sum.js';
+import { checkWeighed, emptySum, foldPending, foldUpdate } from './linear-sum.js';
 import { inClientOrder } from './order.js';
 import type { AuxiliaryName, NoNeeds } from './vectors.js';
 
@@ -49,8 +52,15 @@ export interface LinearSums {
   readonly scalars: Readonly<Record<string, number>>;
 }
 
+/** Weighted sums of vectors over the updates of a round. */
+export type VectorSums<Aux extends string> = Readonly<
+  Record<typeof DELTA, Float64Array> & Partial<Record<Aux, Float64Array>>
+>;
+
 export interface LinearDefinition<O, N extends Needs> extends RuleDescription<O> {
   readonly needs?: N;
+  /** What it needs under these options, where that is less. */
+  needed?(options: O): Needs;
   /** Fewest updates; 1 if nothing is said. */
   minUpdates?(options: O): number;
   /** Greatest weight that `weigh` may give: it fixes the scale of the exact fold. */
@@ -58,13 +68,26 @@ export interface LinearDefinition<O, N extends Needs> extends RuleDescription<O>
   weigh(facts: UpdateFacts, ctx: WeighContext<O>): Weighed<AuxiliaryName<N>>;
   /** The factor on sum(weight * delta). By default the mean: 1 / sum(weight). */
   scale?(sums: LinearSums, ctx: LinearContext<O>): number;
-  /** The state for the next round. `auxSums`: sum(weight * vector), by the name of the vector. */
+  /**
+   * The state for the next round. `vectorSums`: sum(weight * vector), by the name of the vector;
+   * `delta` is always there.
+   */
   advance?(
     state: RuleState,
     facts: readonly UpdateFacts[],
-    auxSums: Readonly<Partial<Record<AuxiliaryName<N>, Float64Array>>>,
+    vectorSums: VectorSums<AuxiliaryName<N>>,
     ctx: LinearContext<O>,
   ): RuleState;
+  /** Added to the scaled sum: FedDyn's -h / alpha. `state` is the one that `advance` gave. */
+  shift?(state: RuleState, ctx: LinearContext<O>): Float64Array;
+  /** Numbers worth plotting, beside those that every rule gets. */
+  diagnose?(
+    facts: readonly UpdateFacts[],
+    sums: LinearSums,
+    ctx: LinearContext<O>,
+  ): Readonly<Record<string, number>>;
+  /** What it asks of the local training. */
+  training?(options: O): Partial<TrainingConfig>;
   /** Sent down with the checkpoint. */
   broadcast?(state: RuleState): Tensors;
 }
@@ -76,16 +99,18 @@ export interface LinearDefinition<O, N extends Needs> extends RuleDescription<O>
 export function linearRule<O, const N extends Needs = NoNeeds>(
   definition: LinearDefinition<O, N>,
 ): AggregationRule<O, LinearSum> {
-  const { name, paper, options, needs = {} } = definition;
+  const { name, summary = '', paper, options, needs = {} } = definition;
   const fewest = (o: O): number => definition.minUpdates?.(o) ?? 1;
   const weigh = (facts: UpdateFacts, ctx: WeighContext<O>): WeighedInFull =>
     inFull(definition.weigh(facts, ctx));
   return {
     name,
+    summary,
     paper,
     options,
     family: 'linear',
     needs,
+    ...(definition.needed && { needed: (o) => definition.needed!(o) }),
     minUpdates: fewest,
     weightMax: (o) => definition.weightMax(o),
     weightOf: (facts, o, state) => weigh(facts, { options: o, state }).weight,
@@ -99,11 +124,12 @@ export function linearRule<O, const N extends Needs = NoNeeds>(
       }
       await foldUpdate(acc, update, weighed, ctx);
     },
-    // eslint-disable-next-line @typescript-eslint/require-await -- what it throws must reject
     async finish(acc, ctx) {
+      await foldPending(acc, ctx);
       const entries = inClientOrder(acc.entries, name, fewest(ctx.options));
       return outcomeOf(definition, acc, entries, ctx);
     },
+    ...(definition.training && { training: (o) => definition.training!(o) }),
     ...(definition.broadcast && { broadcast: (state) => definition.broadcast!(state) }),
   };
 }
@@ -120,13 +146,14 @@ function outcomeOf<O, N extends Needs>(
   entries: readonly LinearEntry[],
   ctx: RuleContext<O>,
 ): Outcome {
-  const { options, round, numClients, state, fold } = ctx;
+  const { options, round, numClients, state: before, fold, kernels } = ctx;
+  const known: LinearContext<O> = { options, round, numClients, state: before };
   const sums: LinearSums = {
     weight: weightSum(acc.sum, fold),
     count: acc.sum.count,
     scalars: sumOfScalars(entries),
   };
-  const factor = definition.scale?.(sums, { options, round, numClients, state });
+  const factor = definition.scale?.(sums, known);
   if (factor !== undefined && !Number.isFinite(factor)) {
     const message = `the rule "${definition.name}" scales the sum by ${factor}`;
     throw new TributaryError('not_finite', message);
@@ -135,12 +162,23 @@ function outcomeOf<O, N extends Needs>(
     if (factor !== undefined) return weight * factor;
     return sums.weight === 0 ? 0 : weight / sums.weight;
   };
+  const facts = entries.map((entry) => entry.facts);
+  const state = definition.advance?.(before, facts, vectorSums(acc, fold), known) ?? before;
+  const delta =
+    factor === undefined
+      ? finishFold(acc.sum, fold, kernels)
+      : finishSum(acc.sum, fold, factor, kernels);
+  if (definition.shift) addTo(delta, definition.shift(state, known));
   return {
-    delta: factor === undefined ? finishFold(acc.sum, fold) : finishSum(acc.sum, fold, factor),
-    state: advanced(definition, acc, entries, ctx),
+    delta,
+    state,
     weights: Object.fromEntries(entries.map((e) => [e.clientId, given(e.weight)])),
-    diagnostics: {},
+    diagnostics: { ...definition.diagnose?.(facts, sums, known) },
   };
+}
+
+function addTo(delta: Float64Array, shift: Float64Array): void {
+  for (let i = 0; i < delta.length; i++) delta[i] += shift[i];
 }
 
 function sumOfScalars(entries: readonly LinearEntry[]): Record<string, number> {
@@ -151,20 +189,11 @@ function sumOfScalars(entries: readonly LinearEntry[]): Record<string, number> {
   return sums;
 }
 
-function advanced<O, N extends Needs>(
-  definition: LinearDefinition<O, N>,
-  acc: LinearSum,
-  entries: readonly LinearEntry[],
-  { options, round, numClients, state, fold }: RuleContext<O>,
-): RuleState {
-  if (!definition.advance) return state;
-  const auxSums: Record<string, Float64Array> = {};
-  for (const [vector, sum] of acc.aux) auxSums[vector] = finishSum(sum, fold, 1);
-  const facts = entries.map((entry) => entry.facts);
-  return definition.advance(
-    state,
-    facts,
-    auxSums as Readonly<Partial<Record<AuxiliaryName<N>, Float64Array>>>,
-    { options, round, numClients, state },
-  );
+/** A getter each: most rules look at none, and a sum is as long as the model. */
+function vectorSums<Aux extends string>(acc: LinearSum, fold: FoldScale): VectorSums<Aux> {
+  const sums = {};
+  for (const [vector, sum] of [[DELTA, acc.sum] as const, ...acc.aux]) {
+    Object.defineProperty(sums, vector, { get: () => finishSum(sum, fold, 1), enumerable: true });
+  }
+  return sums as VectorSums<Aux>;
 }

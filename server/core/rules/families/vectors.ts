@@ -8,6 +8,7 @@ export interface NoNeeds {
   readonly oracle?: never;
   readonly target?: never;
   readonly vectors?: never;
+  readonly metrics?: never;
 }
 
 type Declared<N extends Needs> = N extends { readonly vectors: readonly (infer V)[] } ? V : never;
@@ -58,4 +59,28 @@ export async function readExactly(
     throw new TributaryError('internal', message);
   }
   return tile;
+}
+
+/**
+ * Fills `out` with the elements from `start` on, straight from the file where the reader can.
+ * @throws TributaryError `internal`.
+ */
+export async function readInto(
+  update: UpdateReader,
+  vector: string,
+  start: number,
+  out: Float32Array,
+): Promise<Float32Array> {
+  if (update.readInto) await update.readInto(vector, start, out);
+  else out.set(await readExactly(update, vector, start, out.length));
+  return out;
+}
+
+/**
+ * All results, or the first failure once every other one has ended too: a read that is still under
+ * way would write into room that somebody else has by then.
+ */
+export async function allSettled<T>(work: readonly Promise<T>[]): Promise<T[]> {
+  await Promise.allSettled(work);
+  return Promise.all(work);
 }

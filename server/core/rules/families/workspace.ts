@@ -7,8 +7,10 @@ import type { Coefficients, Needs, RuleContext, UpdateFacts, UpdateReader } from
 import { checkCoefficients, combined } from './coefficients.js';
 import type { Gram, Granularity, VectorRef } from './gram.js';
 import { gramMatrices } from './gram.js';
-import type { ReadRows, Row, Segment } from './tile-reader.js';
-import { segments, tileReader } from './tile-reader.js';
+import type { SignCounts } from './signs.js';
+import { signCounts } from './signs.js';
+import type { PassParts, Row } from './tile-reader.js';
+import { eachSegment, segments, tileReader } from './tile-reader.js';
 import type { AuxiliaryName, VectorName } from './vectors.js';
 import { declaredVectors } from './vectors.js';
 
@@ -22,6 +24,8 @@ export interface Questions<V extends string> {
   gram(granularity: Granularity, rows?: readonly VectorRef<V>[]): Promise<readonly Gram<V>[]>;
   /** <v, w> and <v, D_i>, for v flat over the shared parameters. */
   dot(v: Float32Array): Promise<{ readonly model: number; readonly updates: readonly number[] }>;
+  /** How many coordinates of each delta are positive, zero and negative. */
+  signs(): Promise<readonly SignCounts[]>;
   /** The model that these coefficients would give. */
   at(coefficients: Coefficients): Promise<Float32Array>;
 }
@@ -83,6 +87,7 @@ export function openWorkspace(
     updates,
     gram: (granularity, rows = everything) => gramMatrices(rows.map(asRow), granularity, parts),
     dot: (v) => dots(v, deltas, model, parts),
+    signs: () => signCounts(deltas, parts),
     at: async (coefficients) => applyDelta(model, await delta(coefficients)),
     auxiliary: (update) => auxiliary[update],
     target: needed.target ? targetOf(rule, updates) : -1,
@@ -114,28 +119,22 @@ function absentOracle(rule: string): LossOracle {
   return { batches: 0, lossAndGrad: () => Promise.reject(new TributaryError('internal', message)) };
 }
 
-interface DotParts {
-  readonly read: ReadRows;
-  readonly segments: readonly Segment[];
-}
-
 async function dots(
   v: Float32Array,
   deltas: readonly Row[],
   model: Float32Array,
-  { read, segments }: DotParts,
+  parts: PassParts,
 ): Promise<{ model: number; updates: number[] }> {
   if (v.length !== model.length) {
     const sizes = `${v.length} and ${model.length}`;
     throw new TributaryError('internal', `a vector and the model have ${sizes} elements`);
   }
   const sums = { model: 0, updates: deltas.map(() => 0) };
-  for (const segment of segments) {
-    const { start, length } = segment;
+  await eachSegment(deltas, parts, (tiles, { start, length }) => {
     const part = v.subarray(start, start + length);
     sums.model += dot(part, model.subarray(start, start + length));
-    (await read(deltas, segment)).forEach((tile, i) => (sums.updates[i] += dot(part, tile)));
-  }
+    tiles.forEach((tile, i) => (sums.updates[i] += dot(part, tile)));
+  });
   return sums;
 }
 

@@ -1,0 +1,40 @@
+/**
+ * Server Yogi (FedYogi). Reddi et al.: "Adaptive Federated Optimization", ICLR 2021.
+ *
+ *     m = beta1 m + (1 - beta1) D
+ *     v = v - (1 - beta2) D^2 sign(v - D^2),   v starts at tau^2
+ *     w += eta m / (sqrt(v) + tau)
+ *
+ * Like Adam, without bias correction, but v comes down by no more than (1 - beta2) D^2 a round: after
+ * rounds with large updates the steps do not grow again at once. Use it where Adam is used and the
+ * aggregates are noisy (few clients a round). It breaks where v must come down: after a large first
+ * round it stays slow for long.
+ */
+import { z } from 'zod';
+import type { ServerOptimizer } from './optimizer.js';
+import { slot } from './slots.js';
+
+const options = z.strictObject({
+  eta: z.number().positive().default(0.01),
+  beta1: z.number().min(0).lt(1).default(0.9),
+  beta2: z.number().min(0).lt(1).default(0.99),
+  tau: z.number().positive().default(1e-3),
+});
+
+export const yogi: ServerOptimizer<z.infer<typeof options>> = {
+  name: 'yogi',
+  summary: 'Adam whose second moment falls slowly: FedYogi with fedavg.',
+  paper: 'Reddi et al., ICLR 2021, "Adaptive Federated Optimization"',
+  options,
+  apply(delta, state, { eta, beta1, beta2, tau }) {
+    const m = slot(state, 'm', delta.length, 0);
+    const v = slot(state, 'v', delta.length, tau * tau);
+    const step = delta.map((d, i) => {
+      const squared = d * d;
+      m[i] = beta1 * m[i] + (1 - beta1) * d;
+      v[i] -= (1 - beta2) * squared * Math.sign(v[i] - squared);
+      return (eta * m[i]) / (Math.sqrt(v[i]) + tau);
+    });
+    return { delta: step, state: { ...state, tensors: { m, v } } };
+  },
+};

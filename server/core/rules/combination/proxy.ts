@@ -1,0 +1,104 @@
+/** What rules do with an oracle beside asking it: mean loss, mean gradient, training on it. */
+import { z } from 'zod';
+import { TributaryError } from '../../../../protocol/errors.js';
+import type { LossOracle } from '../../ports.js';
+
+/** Options of rules that train a model on the oracle's batches. */
+export const proxyTraining = {
+  learningRate: z.number().positive().default(0.05).describe('Step size on the proxy set.'),
+  epochs: z
+    .int()
+    .nonnegative()
+    .max(10_000)
+    .default(20)
+    .describe('Passes over the proxy set; 20 asks as much of it as FedLAW does.'),
+};
+export type ProxyTraining = z.infer<z.ZodObject<typeof proxyTraining>>;
+
+/** @throws TributaryError `rule_needs`. */
+export function proxyOf(rule: string, oracle: LossOracle | null): LossOracle {
+  if (oracle && oracle.batches > 0) return oracle;
+  const lack = oracle ? 'its oracle has no batches' : 'the run has none';
+  throw new TributaryError('rule_needs', `the rule "${rule}" needs an oracle, and ${lack}`);
+}
+
+/** @throws TributaryError `not_finite`, naming the rule, where the loss is not. */
+export async function askOracle(
+  rule: string,
+  oracle: LossOracle,
+  params: Float32Array,
+  batch: number,
+): ReturnType<LossOracle['lossAndGrad']> {
+  const answer = await oracle.lossAndGrad(params, batch);
+  if (Number.isFinite(answer.loss)) return answer;
+  const message = `the rule "${rule}" got the loss ${answer.loss} on batch ${batch} of the proxy set`;
+  throw new TributaryError('not_finite', message);
+}
+
+/** The mean over batches. @throws TributaryError `not_finite`. */
+export async function meanLoss(
+  rule: string,
+  oracle: LossOracle,
+  params: Float32Array,
+): Promise<number> {
+  let total = 0;
+  for (let batch = 0; batch < oracle.batches; batch++) {
+    total += (await askOracle(rule, oracle, params, batch)).loss;
+  }
+  return total / oracle.batches;
+}
+
+/**
+ * The same for a model that may be beyond use: Infinity where its loss is not finite, so that it ranks
+ * last and does not end the round.
+ */
+export async function rankingLoss(
+  rule: string,
+  oracle: LossOracle,
+  params: Float32Array,
+): Promise<number> {
+  try {
+    return await meanLoss(rule, oracle, params);
+  } catch (error) {
+    if (error instanceof TributaryError && error.code === 'not_finite') return Infinity;
+    throw error;
+  }
+}
+
+/** Mean loss and mean gradient over batches. @throws TributaryError `not_finite`. */
+export async function meanLossAndGrad(
+  rule: string,
+  oracle: LossOracle,
+  params: Float32Array,
+): Promise<{ loss: number; grad: Float64Array }> {
+  const grad = new Float64Array(params.length);
+  let loss = 0;
+  for (let batch = 0; batch < oracle.batches; batch++) {
+    const answer = await askOracle(rule, oracle, params, batch);
+    loss += answer.loss / oracle.batches;
+    for (let e = 0; e < grad.length; e++) grad[e] += answer.grad[e] / oracle.batches;
+  }
+  return { loss, grad };
+}
+
+/**
+ * How far gradient descent on the oracle's batches goes from `start`, one step a batch in their
+ * order: the change of the parameters in float64, since the oracle sees them rounded to float32.
+ *
+ * @throws TributaryError `not_finite` where it diverges.
+ */
+export async function trainOnProxy(
+  rule: string,
+  oracle: LossOracle,
+  start: Float32Array,
+  { learningRate, epochs }: ProxyTraining,
+): Promise<Float64Array> {
+  const now = Float64Array.from(start);
+  for (let epoch = 0; epoch < epochs; epoch++) {
+    for (let batch = 0; batch < oracle.batches; batch++) {
+      const { grad } = await askOracle(rule, oracle, Float32Array.from(now), batch);
+      for (let e = 0; e < now.length; e++) now[e] -= learningRate * grad[e];
+    }
+  }
+  return now.map((value, e) => value - start[e]);
+}

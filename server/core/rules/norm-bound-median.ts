@@ -1,0 +1,33 @@
+/**
+ * Norm bounding at the median. Sun, Kairouz, Suresh, McMahan: "Can You Really Backdoor Federated
+ * Learning?", 2019, with the median norm of the cohort as the bound.
+ *
+ *     new = w + mean_i [ D_i min(1, C / |D_i|) ],   C = median |D|
+ *
+ * Use it as `norm-bound`, where nobody can say beforehand how long an honest update is, or where it
+ * changes from round to round. It breaks where half of the clients are attackers, for they choose C,
+ * and against those that stay small. It must have all updates before it can fold any.
+ */
+import { z } from 'zod';
+import { combinationRule } from './families/combination.js';
+import { boundDiagnostics, kept } from './linear/norms.js';
+import { medianOf } from './linear/typical.js';
+import { robustWeight, robustWeights } from './robust-weights.js';
+
+export const normBoundMedian = combinationRule({
+  name: 'norm-bound-median',
+  summary: "The mean of the updates, none longer than this round's median norm.",
+  paper: 'Sun et al., 2019, "Can You Really Backdoor Federated Learning?"',
+  options: z.strictObject({ weights: robustWeights }),
+  needs: {},
+  combine({ updates }, { options }) {
+    const bound = medianOf(updates.map(({ norm }) => norm));
+    const whole = updates.map((facts) => robustWeight(facts, options));
+    const total = whole.reduce((sum, weight) => sum + weight, 0);
+    const coefficients = {
+      model: 1,
+      updates: updates.map((facts, i) => (whole[i] / total) * kept(facts, bound)),
+    };
+    return { coefficients, diagnostics: boundDiagnostics(updates, bound) };
+  },
+});
