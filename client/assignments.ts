@@ -1,11 +1,16 @@
 /** The assignments of this client: which are being worked on, and what became of the others. */
 import type { ErrorCode } from '../protocol/errors.js';
 import { TributaryError } from '../protocol/errors.js';
-import type { Assignment, Decline, Progress as ProgressMessage } from '../protocol/messages.js';
-import type { Role } from '../protocol/run.js';
+import type {
+  Assignment,
+  Decline,
+  Progress as ProgressMessage,
+  Welcome,
+} from '../protocol/messages.js';
 import type { Receipt } from '../protocol/update.js';
 import type { Context } from './context.js';
 import type { WorkName } from './events.js';
+import type { Kept } from './kept.js';
 import { throttle } from './throttle.js';
 import type { Throttled } from './throttle.js';
 import type { Job } from './training.js';
@@ -39,12 +44,16 @@ export interface Outbox {
 
 export interface AssignmentsOptions {
   readonly abilities: Abilities;
+  readonly kept: Kept;
   readonly context: Context;
   readonly outbox: Outbox;
   readonly onReceipt: (receipt: Receipt) => void;
   /** The token is no longer good: nothing can be done for any assignment. */
   readonly onRefused: (error: TributaryError) => void;
 }
+
+/** Whom the coordinator takes this client for. */
+export type Self = Pick<Welcome, 'clientId' | 'role'>;
 
 interface OpenWork {
   readonly name: WorkName;
@@ -61,7 +70,7 @@ export class Assignments {
   constructor(private readonly options: AssignmentsOptions) {}
 
   /** Begins the work, unless it was begun before: an assignment may come twice, or in a welcome. */
-  take(assignment: Assignment, role: Role): void {
+  take(assignment: Assignment, self: Self): void {
     const { id, round, kind } = assignment;
     const reason = this.#declined.get(id);
     if (reason !== undefined) this.options.outbox.decline({ assignmentId: id, reason });
@@ -69,7 +78,7 @@ export class Assignments {
     const name = { id, round, kind };
     const work = new Work(this.options.context.environment);
     this.options.context.report({ type: 'assigned', work: name });
-    const done = this.#perform(assignment, role, name, work).finally(() => {
+    const done = this.#perform(assignment, self, name, work).finally(() => {
       work.settle();
       this.#open.delete(id);
     });
@@ -81,12 +90,12 @@ export class Assignments {
    * does not list any more. A result that is being sent is not stopped: the coordinator may have
    * taken it while its answer was lost, and sending it again brings the receipt.
    */
-  reconcile(listed: readonly Assignment[], role: Role): void {
+  reconcile(listed: readonly Assignment[], self: Self): void {
     const stillOpen = new Set(listed.map(({ id }) => id));
     for (const [id, { work }] of this.#open)
       if (!stillOpen.has(id) && !work.sending)
         this.close(id, 'it was over when the client came back');
-    for (const assignment of listed) this.take(assignment, role);
+    for (const assignment of listed) this.take(assignment, self);
   }
 
   close(id: string, reason: string): void {
@@ -105,11 +114,12 @@ export class Assignments {
   }
 
   /** Never rejects: whatever goes wrong ends this assignment and no other. */
-  async #perform(assignment: Assignment, role: Role, name: WorkName, work: Work): Promise<void> {
+  async #perform(assignment: Assignment, self: Self, name: WorkName, work: Work): Promise<void> {
     const progress = this.#progressOf(name);
     const job: Job = {
       assignment,
-      role,
+      clientId: self.clientId,
+      role: self.role,
       work,
       progress,
       onSending: (bytes) => {
@@ -128,9 +138,9 @@ export class Assignments {
   }
 
   async #train(job: Job, name: WorkName): Promise<void> {
-    const { abilities, context, onReceipt } = this.options;
+    const { abilities, kept, context, onReceipt } = this.options;
     if (!abilities.train) throw cannot('train');
-    const receipt = await trainAndUpload(job, abilities.train, context);
+    const receipt = await trainAndUpload(job, abilities.train, kept, context);
     onReceipt(receipt);
     context.report({ type: 'receipt', work: name, receipt });
   }

@@ -4,9 +4,10 @@ import type { Assignment } from '../protocol/messages.js';
 import type { TensorSpec } from '../protocol/model.js';
 import type { SafetensorsFile } from '../protocol/safetensors.js';
 import { decodeSafetensors } from '../protocol/safetensors.js';
+import { tensorKey } from '../protocol/update.js';
 import { sha256Of } from './digest.js';
 import type { CoordinatorHttp } from './http.js';
-import type { Params } from './types.js';
+import type { Params, Vectors } from './types.js';
 
 /** A damaged file is fetched so many times before it is refused for good. */
 const MAX_DAMAGED = 3;
@@ -73,7 +74,32 @@ function readTensor(
   return tensor.data;
 }
 
+/**
+ * The vectors of a file that has them as `vector/tensor`, over these tensors.
+ *
+ * @throws TributaryError as {@link readParams}.
+ */
+export function readVectors(file: Uint8Array, specs: readonly TensorSpec[]): Vectors {
+  const { tensors } = decodeSafetensors(file);
+  const names = new Set(Object.keys(tensors).map((key) => key.slice(0, key.indexOf('/'))));
+  const vectors = [...names].map((vector) => {
+    const params = specs.map(({ name, ...spec }) => {
+      const key = tensorKey(vector, name);
+      return [name, readTensor(tensors, { ...spec, name: key })] as const;
+    });
+    return [vector, Object.fromEntries(params)] as const;
+  });
+  return Object.fromEntries(vectors);
+}
+
 /** Arrays of its own, for a function that may train in place. */
 export function copyParams(params: Params): Params {
   return Object.fromEntries(Object.entries(params).map(([name, data]) => [name, data.slice()]));
+}
+
+/** The same of every vector. */
+export function copyVectors(vectors: Vectors): Vectors {
+  return Object.fromEntries(
+    Object.entries(vectors).map(([name, params]) => [name, copyParams(params)]),
+  );
 }

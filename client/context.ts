@@ -1,15 +1,19 @@
 /** What all parts of one participation share. */
+import { TributaryError } from '../protocol/errors.js';
+import { givenWeight } from '../protocol/http.js';
+import type { Assignment } from '../protocol/messages.js';
 import { task as taskSchema } from '../protocol/model.js';
 import type { Task } from '../protocol/model.js';
-import { fetchVerified, readParams } from './checkpoint.js';
+import { fetchVerified, readParams, readVectors } from './checkpoint.js';
 import type { CheckpointReference } from './checkpoint.js';
 import type { Environment } from './environment.js';
 import type { ClientEvent } from './events.js';
 import type { CoordinatorHttp } from './http.js';
+import { sharedTensors } from './params.js';
 import { retry } from './retry.js';
 import { SharedCache } from './shared-cache.js';
 import { Turns } from './turns.js';
-import type { Params } from './types.js';
+import type { Params, Vectors } from './types.js';
 
 /** The version that is trained and the newer one that is evaluated meanwhile. */
 const MODELS_KEPT = 2;
@@ -54,6 +58,30 @@ export class Context {
     const load = async (wanted: AbortSignal) =>
       readParams(await this.verified('checkpoint', checkpoint, wanted), task.model.tensors);
     return this.#models.get(checkpoint.sha256, load, signal);
+  }
+
+  /** What the rule sends down with the model of an assignment; empty where that is nothing. */
+  async broadcast(
+    { broadcast }: Pick<Assignment, 'broadcast'>,
+    task: Task,
+    signal: AbortSignal,
+  ): Promise<Vectors> {
+    if (!broadcast) return {};
+    const file = await this.verified('broadcast', broadcast, signal);
+    return readVectors(file, sharedTensors(task.model.tensors));
+  }
+
+  /** Whether a round was committed with this client's update for an assignment of it. */
+  async wasCounted(assignmentId: string, signal: AbortSignal): Promise<boolean> {
+    const path = `/v1/assignments/${encodeURIComponent(assignmentId)}/weight`;
+    const ask = () => this.http.getJson(path, givenWeight, signal);
+    try {
+      return (await this.repeat('weight', ask, signal)).weight !== null;
+    } catch (error) {
+      // Of a coordinator that was set up anew since.
+      if (error instanceof TributaryError && error.code === 'assignment_unknown') return false;
+      throw error;
+    }
   }
 
   /** A file that has the hash that was announced for it. */

@@ -14,7 +14,7 @@ import type { ClientOracle } from './oracle.js';
 import type { Ending } from './participation.js';
 import { Participation } from './participation.js';
 import { keepConnected } from './session.js';
-import type { EvaluateFunction, TrainFunction } from './types.js';
+import type { ClientStorage, EvaluateFunction, TrainFunction } from './types.js';
 import { SDK_VERSION } from './version.js';
 
 export interface JoinOptions {
@@ -28,6 +28,11 @@ export interface JoinOptions {
   readonly evaluate?: EvaluateFunction | undefined;
   /** Answers loss and gradient on local data, for rules that ask a target client. */
   readonly oracle?: ClientOracle | undefined;
+  /**
+   * Where the client keeps what its training wants to find again in the next round (`keep` of its
+   * result). Without it that is lost with the process, and the client starts anew.
+   */
+  readonly storage?: ClientStorage | undefined;
   /** Where this client computes, such as `wasm`; shown to the operator. At most 8 names. */
   readonly backends?: readonly string[] | undefined;
   /** Leaves the run: aborts local work, and `join` resolves with the status `left`. */

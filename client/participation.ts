@@ -18,7 +18,9 @@ import type { Connection, Inbox } from './connection.js';
 import type { Context } from './context.js';
 import type { JoinStatus, JoinSummary } from './events.js';
 import type { ClientOracle } from './oracle.js';
+import { Kept } from './kept.js';
 import { Questions } from './questions.js';
+import type { ClientStorage } from './types.js';
 
 export interface Ending {
   readonly status: JoinStatus;
@@ -31,6 +33,7 @@ export class Participation implements Inbox {
   #end!: (ending: Ending) => void;
   #refuse!: (error: TributaryError) => void;
 
+  readonly #kept: Kept;
   readonly #assignments: Assignments;
   readonly #questions: Questions;
   #connection: Connection | undefined;
@@ -40,15 +43,20 @@ export class Participation implements Inbox {
   readonly #weights = new Map<string, Weighed>();
 
   constructor(
-    abilities: Abilities & { readonly oracle?: ClientOracle | undefined },
+    abilities: Abilities & {
+      readonly oracle?: ClientOracle | undefined;
+      readonly storage?: ClientStorage | undefined;
+    },
     private readonly context: Context,
   ) {
     this.ended = new Promise((resolve, reject) => {
       this.#end = resolve;
       this.#refuse = reject;
     });
+    this.#kept = new Kept(abilities.storage);
     this.#assignments = new Assignments({
       abilities,
+      kept: this.#kept,
       context,
       outbox: this,
       onReceipt: (receipt) => this.#receipts.push(receipt),
@@ -62,7 +70,7 @@ export class Participation implements Inbox {
     this.#connection = connection;
     this.#welcome = welcome;
     this.context.report({ type: 'connected', welcome });
-    this.#assignments.reconcile(welcome.assignments, welcome.role);
+    this.#assignments.reconcile(welcome.assignments, welcome);
     connection.deliver();
     this.#endIfOver(welcome.status, null);
   }
@@ -70,7 +78,7 @@ export class Participation implements Inbox {
   // Inbox
 
   assignment(message: Assignment): void {
-    if (this.#welcome) this.#assignments.take(message, this.#welcome.role);
+    if (this.#welcome) this.#assignments.take(message, this.#welcome);
   }
 
   closed({ assignmentId, reason }: Closed): void {
@@ -79,6 +87,7 @@ export class Participation implements Inbox {
 
   weighed(weighed: Weighed): void {
     this.#weights.set(weighed.assignmentId, weighed);
+    this.#kept.counted(weighed.assignmentId);
     this.context.report({ type: 'weighed', weighed });
   }
 

@@ -8,12 +8,15 @@ import { evaluationReport } from '../protocol/update.js';
 import { copyParams } from './checkpoint.js';
 import type { Context } from './context.js';
 import { HttpFailure } from './http.js';
-import type { EvaluateFunction, Progress, TrainFunction } from './types.js';
+import { keptKey } from './kept.js';
+import type { Kept } from './kept.js';
+import type { EvaluateFunction, Progress, TrainFunction, TrainRequest } from './types.js';
 import { encodeUpdate } from './update.js';
 import type { Work } from './work.js';
 
 export interface Job {
   readonly assignment: Assignment;
+  readonly clientId: string;
   readonly role: Role;
   readonly work: Work;
   readonly progress: (report: Progress) => void;
@@ -22,7 +25,8 @@ export interface Job {
 }
 
 /**
- * Trains and uploads until there is a receipt, whatever it says.
+ * Trains and uploads until there is a receipt, whatever it says. What the result keeps is held as
+ * pending; the coordinator's word on the weight, or the next training, settles it.
  *
  * @throws TributaryError where the coordinator answers without a receipt and would again; what `train`
  * throws; the reason of the work's signal.
@@ -30,22 +34,37 @@ export interface Job {
 export async function trainAndUpload(
   job: Job,
   train: TrainFunction,
+  kept: Kept,
   context: Context,
 ): Promise<Receipt> {
-  const { assignment, role, work, progress } = job;
-  const { round, seed, vectors, training: config } = assignment;
+  const { assignment, work } = job;
   const { signal } = work;
   const task = await context.task(assignment.runId, signal);
   const model = await context.model(assignment.checkpoint, task, signal);
-  const result = await context.turns.take(() => {
+  const broadcast = await context.broadcast(assignment, task, signal);
+  const result = await context.turns.take(async () => {
+    const key = keptKey(assignment.runId, job.clientId);
+    const own = await kept.recall(key, (id) => context.wasCounted(id, signal));
     // A copy: a function that trains in place would make the delta zero and spoil the cache.
-    const own = copyParams(model);
-    return train({ task, model: own, config, round, role, seed, vectors, signal, progress });
+    return train({ ...requestOf(job), task, model: copyParams(model), broadcast, kept: own });
   }, signal);
   const update = encodeUpdate(assignment, task.model.tensors, model, result);
+  signal.throwIfAborted();
+  if (result.keep) await kept.hold(assignment.id, result.keep);
   work.beginSending();
   job.onSending(update.byteLength);
-  return upload(job, update, context);
+  const receipt = await upload(job, update, context);
+  if (receipt.status !== 'accepted') kept.dropped(assignment.id);
+  return receipt;
+}
+
+function requestOf({
+  assignment: { round, seed, vectors, training: config },
+  role,
+  work: { signal },
+  progress,
+}: Job): Omit<TrainRequest, 'task' | 'model'> {
+  return { config, round, role, seed, vectors, signal, progress };
 }
 
 async function upload(

@@ -9,6 +9,9 @@ import type { EvaluationReport, Metrics } from '../protocol/update.js';
 /** The values of a model: one flat, row-major array a tensor, by the names of `ModelSpec.tensors`. */
 export type Params = Readonly<Record<string, Float32Array>>;
 
+/** Vectors by name, each with an array a tensor. */
+export type Vectors = Readonly<Record<string, Params>>;
+
 export interface Progress {
   /** Share of the local work that is done, 0 to 1. */
   readonly fraction: number;
@@ -26,6 +29,13 @@ export interface TrainRequest {
   readonly role: Role;
   /** The same for the same run seed, round and client. */
   readonly seed: number;
+  /**
+   * Vectors over the shared tensors that the rule sent down with the model, such as `control`. One
+   * that the rule works with and that is missing, as in the first round, is zero.
+   */
+  readonly broadcast?: Vectors;
+  /** What this client kept in the last round that counted its update; empty at first. */
+  readonly kept?: Vectors;
   /** Families of auxiliary vectors that the rule asks this client for, such as `batch`. */
   readonly vectors: readonly string[];
   /** Aborted when the round closes or the client stops. */
@@ -41,7 +51,12 @@ export interface TrainResult {
   readonly numSteps?: number;
   readonly metrics?: Metrics;
   /** Auxiliary vectors by member name, such as `batch.0`, each over the shared tensors. */
-  readonly vectors?: Readonly<Record<string, Params>>;
+  readonly vectors?: Vectors;
+  /**
+   * Vectors for this client alone, given back as `kept` once the round that this update is for has
+   * counted it: SCAFFOLD's c_i. They never leave the client.
+   */
+  readonly keep?: Vectors;
 }
 
 /**
@@ -57,6 +72,17 @@ export interface EvaluateRequest {
   readonly model: Params;
   readonly round: number;
   readonly signal: AbortSignal;
+}
+
+/**
+ * Where a client keeps what must outlive it, `keep` of its results: a folder, a browser's database.
+ * Under one key there are the bytes that were saved last.
+ */
+export interface ClientStorage {
+  /** Null where nothing was saved under the key. */
+  load(key: string): Promise<Uint8Array | null>;
+  /** Resolves when the bytes would survive a crash. Never leaves half of them behind. */
+  save(key: string, bytes: Uint8Array): Promise<void>;
 }
 
 /** Judges the received model on local data: sums over examples, so that sites can be pooled. */

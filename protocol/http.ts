@@ -15,8 +15,11 @@
  * | GET  /v1/me | client | {@link identity} |
  * | GET  /v1/runs/:run/task | operator, client | task |
  * | GET  /v1/runs/:run/checkpoints/:version | operator, client | safetensors |
+ * | GET  /v1/runs/:run/checkpoints/:version/broadcast | operator, client | safetensors |
+ * | GET  /v1/runs/:run/checkpoints/:version/average | operator, client | safetensors |
  * | PUT  /v1/blobs/:sha256 | operator | bytes -> {@link blobStored} |
  * | PUT  /v1/assignments/:id/update | client | safetensors -> {@link uploadAnswer} |
+ * | GET  /v1/assignments/:id/weight | client | {@link givenWeight} |
  * | POST /v1/assignments/:id/evaluation | client | {@link evaluationReport} -> {@link evaluationTaken} |
  * | GET  /v1/questions/:id/params | client | safetensors |
  * | PUT  /v1/questions/:id/answer | client | safetensors -> {@link evaluationTaken} |
@@ -35,20 +38,40 @@ export const VERSION_HEADER = 'x-tributary-version';
 export const failure = z.object({ error: errorBody, receipt: receipt.optional() });
 export const health = z.object({ status: z.literal('ok'), version: z.string() });
 
-export const ruleInfo = z.object({
+/** A rule, a server optimizer or a step after aggregation. */
+export const catalogued = z.object({
   name: z.string(),
-  family: z.enum(['linear', 'combination', 'coordinate', 'general']),
+  /** What it does, in one line. */
+  summary: z.string(),
   paper: z.string(),
   /** JSON schema of the options, with their defaults. */
   options: z.record(z.string(), z.json()),
+});
+export type Catalogued = z.infer<typeof catalogued>;
+
+export const ruleInfo = catalogued.extend({
+  family: z.enum(['linear', 'combination', 'coordinate', 'general']),
+  /** Stands beside other rules in a comparison, and is no way to federate. */
+  control: z.boolean(),
+  /** Whether it needs less with its default options. */
+  needsVary: z.boolean(),
+  /** The most that it may need. */
   needs: z.object({
     oracle: z.boolean(),
     target: z.boolean(),
     vectors: z.array(z.object({ name: z.string(), roles: z.array(role), many: z.boolean() })),
+    /** What `train` must return among its metrics. */
+    metrics: z.array(z.string()),
   }),
 });
 export type RuleInfo = z.infer<typeof ruleInfo>;
-export const ruleList = z.object({ rules: z.array(ruleInfo) });
+export const ruleList = z.object({
+  rules: z.array(ruleInfo),
+  /** Server optimizers, and steps after aggregation (`after`). */
+  optimizers: z.array(catalogued),
+  steps: z.array(catalogued),
+});
+export type RuleList = z.infer<typeof ruleList>;
 
 /** Metrics of one evaluation: means over examples, pooled and by site. */
 export const evaluation = z.object({
@@ -166,3 +189,5 @@ export type Identity = z.infer<typeof identity>;
 export const blobStored = z.object({ sha256: sha256Hex, bytes: z.int() });
 export const uploadAnswer = z.object({ receipt });
 export const evaluationTaken = z.object({ taken: z.boolean() });
+/** The weight that a commit gave this update; null where none counted it, or none yet. */
+export const givenWeight = z.object({ weight: z.number().nullable() });

@@ -40,6 +40,8 @@ export const assignment = z.object({
   stage: z.literal('collect'),
   baseVersion: z.int(),
   checkpoint: z.object({ path: z.string(), sha256: sha256Hex, bytes: z.int() }),
+  /** Vectors that the rule sends down with the model, as `name/tensor`; absent where there are none. */
+  broadcast: z.object({ path: z.string(), sha256: sha256Hex, bytes: z.int() }).optional(),
   /** Where to PUT the update, or POST the evaluation. */
   uploadPath: z.string(),
   training: trainingConfig,

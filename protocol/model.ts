@@ -87,15 +87,38 @@ export const task = z.strictObject({
 });
 export type Task = z.infer<typeof task>;
 
+/**
+ * What may be said of local training. No defaults here: what a run says for one role would otherwise
+ * reset everything else to them.
+ */
+const trainingShape = {
+  epochs: z.int().positive(),
+  /** Optimiser steps in place of epochs: batches go round and round, shuffled anew each time. */
+  steps: z.int().positive().max(1_000_000).optional(),
+  batchSize: z.int().positive(),
+  learningRate: z.number().positive(),
+  /** The rate of round r (counted from 1) is learningRate * decay^(r-1). */
+  learningRateDecay: z.number().positive().max(1),
+  momentum: z.number().min(0).max(0.999),
+  /** FedProx: mu/2 |w - w_t|^2 is added to the loss. */
+  proximalMu: z.number().nonnegative(),
+  /** SCAFFOLD: c - c_i is added to every gradient, and the change of c_i sent back. */
+  controlVariates: z.boolean().optional(),
+  /** FedDyn's alpha: <-g_i, w> + alpha/2 |w - w_t|^2 is added to the loss. */
+  dynamicAlpha: z.number().nonnegative().optional(),
+};
+
+/** What differs for one role. */
+export const trainingOverride = z.strictObject(trainingShape).partial();
+
 /** How a client trains in one round. */
 export const trainingConfig = z.strictObject({
-  epochs: z.int().positive().default(1),
-  batchSize: z.int().positive().default(32),
-  learningRate: z.number().positive().default(0.05),
-  /** The rate of round r (counted from 1) is learningRate * decay^(r-1). */
-  learningRateDecay: z.number().positive().max(1).default(1),
-  momentum: z.number().min(0).max(0.999).default(0),
-  /** FedProx: mu/2 |w - w_t|^2 is added to the loss. */
-  proximalMu: z.number().nonnegative().default(0),
+  ...trainingShape,
+  epochs: trainingShape.epochs.default(1),
+  batchSize: trainingShape.batchSize.default(32),
+  learningRate: trainingShape.learningRate.default(0.05),
+  learningRateDecay: trainingShape.learningRateDecay.default(1),
+  momentum: trainingShape.momentum.default(0),
+  proximalMu: trainingShape.proximalMu.default(0),
 });
 export type TrainingConfig = z.infer<typeof trainingConfig>;

@@ -1,6 +1,6 @@
 /** A run as its operator writes it (`tributary run create FILE`) and as everybody reads it. */
 import { z } from 'zod';
-import { plainName, sha256Hex, task, trainingConfig } from './model.js';
+import { plainName, sha256Hex, task, trainingConfig, trainingOverride } from './model.js';
 
 /** `source` and `target` train; `evaluator` only evaluates. Fixed by the token, never self-declared. */
 export const role = z.enum(['source', 'target', 'evaluator']);
@@ -45,6 +45,12 @@ export const named = z.strictObject({
   options: z.record(z.string(), z.json()).default({}),
 });
 
+/** A rule of the registry by its name, or one of the operator's own. */
+export const ruleSpec = named.extend({
+  /** A blob with the rule's module: ESM, everything but `tributary-fl` and `zod` bundled in. */
+  module: sha256Hex.optional(),
+});
+
 /** Where a rule that `needs` an oracle gets loss and gradient from. */
 export const oracleSpec = z.discriminatedUnion('kind', [
   z.strictObject({
@@ -64,14 +70,16 @@ export type OracleSpec = z.infer<typeof oracleSpec>;
 export const runSpec = z.strictObject({
   name: plainName,
   task,
-  rule: named,
+  rule: ruleSpec,
   /** Moves the model by the aggregate; `sgd` with eta 1 adds it as it is. */
   optimizer: named.default({ name: 'sgd', options: {} }),
+  /** Steps after aggregation, in this order: `ema`, `bcwi`. */
+  after: z.array(named).max(8).default([]),
   seed: z.int().min(0).max(0xffffffff).default(0),
   rounds: z.int().positive().max(1_000_000),
   training: trainingConfig.default(trainingConfig.parse({})),
   /** What differs for one role, e.g. `{ target: { batchSize: 4 } }`. */
-  trainingByRole: z.partialRecord(role, z.strictObject(trainingConfig.partial().shape)).default({}),
+  trainingByRole: z.partialRecord(role, trainingOverride).default({}),
   cohort: z
     .strictObject({
       /** Clients invited to a round, drawn by seed; `all`: everybody enrolled that trains. */

@@ -14,6 +14,8 @@
  * that runs Tributary is little-endian; on a big-endian one the values would come out swapped.
  */
 export type { Dtype, TensorData } from './safetensors/dtypes.js';
+export type { FloatDtype } from './safetensors/floats.js';
+export { decodeFloats, encodeFloat, isFloat } from './safetensors/floats.js';
 export { MAX_HEADER_BYTES, MAX_RANK, PREFIX_BYTES } from './safetensors/format.js';
 export type {
   SafetensorsFile,

@@ -108,8 +108,8 @@ export async function workerTrainer(options: WorkerTrainerOptions): Promise<Work
   }
 
   const train: TrainFunction = (request) => {
-    const { signal, task, model, config, round, role, seed, vectors } = request;
-    const sendable = { task, model, config, round, role, seed, vectors };
+    const { signal, task, model, config, round, role, seed, broadcast, kept, vectors } = request;
+    const sendable = { task, model, config, round, role, seed, broadcast, kept, vectors };
     return ask<TrainResult>(
       (id) => ({ type: 'train', id, request: sendable }),
       signal,

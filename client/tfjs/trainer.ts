@@ -1,5 +1,4 @@
 /** `train` and `evaluate`, as `join` takes them, for models in TF.js layers. */
-import * as tf from '@tensorflow/tfjs-core';
 import type { LayersModel } from '@tensorflow/tfjs-layers';
 import { TributaryError } from '../../protocol/errors.js';
 import type { DataContract, Task } from '../../protocol/model.js';
@@ -12,18 +11,16 @@ import type {
 } from '../types.js';
 import { prepareBackend } from './backend.js';
 import { BATCH_UPDATES, createBatchUpdates } from './batch-updates.js';
-import type { BatchUpdates } from './batch-updates.js';
-import { checkDataset, subset } from './dataset.js';
+import { checkDataset } from './dataset.js';
 import type { Dataset } from './dataset.js';
+import { CONTROL, driftCorrection } from './drift.js';
 import { evaluateOn } from './evaluation.js';
+import { FISHER, FISHER_EXAMPLES, fisherInformation } from './fisher.js';
 import { getParams, setParams } from './model.js';
-import { buildNetwork, lossAndGradients } from './network.js';
+import { buildNetwork } from './network.js';
 import type { Network } from './network.js';
-import { pauses } from './pause.js';
-import { randomStream, shuffle, withSeededMathRandom } from './random.js';
-import type { Random } from './random.js';
 import { createSgd } from './sgd.js';
-import type { Sgd } from './sgd.js';
+import { runSteps } from './steps.js';
 
 export interface TfjsOptions {
   /** Local examples, or how to get them once the task says what they must look like. */
@@ -35,35 +32,37 @@ export interface TfjsOptions {
   readonly model?: LayersModel;
   /** See {@link prepareBackend}. */
   readonly backend?: string;
+  /** Examples that Fisher information is measured on, where a rule asks for it; 256 by default. */
+  readonly fisherExamples?: number;
 }
 
 /**
- * A `train` that makes the local epochs of one round: SGD as the task's training configuration
- * says, momentum starting from rest, batches drawn by the assignment's seed, the last batch of an
- * epoch as small as it comes. The same request gives the same bits on the same backend.
+ * A `train` that makes the local epochs, or steps, of one round: SGD as the task's training
+ * configuration says, momentum starting from rest, batches drawn by the assignment's seed, the last
+ * batch of an epoch as small as it comes. The same request gives the same bits on the same backend.
+ * It has the clients' halves of FedProx, SCAFFOLD and FedDyn.
  *
  * Metrics: `lossBefore` (mean loss of the received model on all local data, in inference mode),
  * `loss` (mean over the last epoch, as it was trained), `learningRate`. Losses are of the data,
- * without what regularisers and the proximal term add.
+ * without what regularisers, the proximal term and corrections add.
  *
  * Where `batch` is among the vectors, every epoch goes through the same batches in the same order,
  * so that a batch's index means the same in each; otherwise every epoch is shuffled anew.
  *
- * @throws TributaryError `bad_model`, `bad_request` (data), `not_finite` (training diverged),
- * `missing_vector` (a family that it cannot make); the signal's reason.
+ * @throws TributaryError `bad_model`, `bad_request` (data, or a training configuration that makes no
+ * sense), `not_finite` (training diverged), `missing_vector` (a family that it cannot make); the
+ * signal's reason.
  */
 export function tfjsTrainer(options: TfjsOptions): TrainFunction {
   const localData = dataSource(options);
   return async (request) => {
-    const { task, vectors } = request;
-    const unknown = vectors.find((family) => family !== BATCH_UPDATES);
-    if (unknown !== undefined)
-      throw new TributaryError('missing_vector', `the TF.js trainer cannot make "${unknown}"`);
+    const { task } = request;
+    checkVectors(request);
     await prepareBackend(options.backend);
     const data = await localData(task);
     const network = await buildNetwork(task, options.model);
     try {
-      return await trainRound(network, data, request);
+      return await trainRound(network, data, request, options);
     } finally {
       network.dispose();
     }
@@ -104,39 +103,75 @@ function dataSource({ data }: TfjsOptions): (task: Task) => Promise<Dataset> {
   };
 }
 
+function checkVectors({ vectors, config }: TrainRequest): void {
+  const makes = [BATCH_UPDATES, FISHER, ...(config.controlVariates ? [CONTROL] : [])];
+  const unknown = vectors.find((family) => !makes.includes(family));
+  if (unknown !== undefined)
+    throw new TributaryError('missing_vector', `the TF.js trainer cannot make "${unknown}"`);
+  if (config.steps !== undefined && vectors.includes(BATCH_UPDATES))
+    throw new TributaryError(
+      'bad_request',
+      'training.steps: the updates of batches are averaged over epochs, so give epochs',
+    );
+}
+
 async function trainRound(
   network: Network,
   data: Dataset,
   request: TrainRequest,
+  { fisherExamples = FISHER_EXAMPLES }: TfjsOptions,
 ): Promise<TrainResult> {
   const { config, round, signal } = request;
   const { model, tensors } = network;
+  const drift = driftCorrection(request, tensors);
   setParams(model, network, request.model);
   const lossBefore = (await evaluateOn(network, data, signal)).loss / data.size;
 
   const batches = Math.ceil(data.size / config.batchSize);
+  const numSteps = config.steps ?? batches * config.epochs;
   const updates = request.vectors.includes(BATCH_UPDATES)
     ? createBatchUpdates(model, tensors, batches)
     : undefined;
   const learningRate = config.learningRate * config.learningRateDecay ** (round - 1);
-  const weights = model.weights.filter(
-    (weight, index) => weight.trainable && ['shared', 'local'].includes(tensors[index].role),
-  );
+  const weights = model.weights.flatMap((weight, index) => {
+    const { name, role } = tensors[index];
+    if (!weight.trainable || !['shared', 'local'].includes(role)) return [];
+    return [{ weight, offset: drift.offsets.get(name) }];
+  });
   const sgd = createSgd(weights, { ...config, learningRate });
   try {
-    const loss = await runEpochs({ network, data, request, sgd, updates, batches });
+    const loss = await runSteps({ network, data, request, sgd, updates, batches, numSteps });
     const params = getParams(model, network);
     checkFinite(params);
+    const left = drift.results({ params, numSteps, learningRate });
+    const vectors = {
+      ...left.vectors,
+      ...updates?.vectors(config.epochs),
+      ...(await informationOf(network, data, request, fisherExamples)),
+    };
     return {
       params,
       numExamples: data.size,
-      numSteps: batches * config.epochs,
+      numSteps,
       metrics: { lossBefore, loss, learningRate },
-      ...(updates ? { vectors: updates.vectors(config.epochs) } : {}),
+      ...left,
+      ...(Object.keys(vectors).length > 0 ? { vectors } : {}),
     };
   } finally {
     sgd.dispose();
   }
+}
+
+/** Of the model as it is now, trained; nothing where the rule does not ask for it. */
+async function informationOf(
+  network: Network,
+  data: Dataset,
+  { task, vectors, seed, signal }: TrainRequest,
+  maxExamples: number,
+): Promise<Record<string, Params>> {
+  if (!vectors.includes(FISHER)) return {};
+  const asked = { loss: task.loss, seed, maxExamples, signal };
+  return { [FISHER]: await fisherInformation(network, data, asked) };
 }
 
 /** The last step may have diverged without a loss to show it. */
@@ -144,54 +179,4 @@ function checkFinite(params: Params): void {
   for (const [name, values] of Object.entries(params))
     if (!values.every(Number.isFinite))
       throw new TributaryError('not_finite', `tensor "${name}" is not finite after training`);
-}
-
-interface Work {
-  readonly network: Network;
-  readonly data: Dataset;
-  readonly request: TrainRequest;
-  readonly sgd: Sgd;
-  readonly updates: BatchUpdates | undefined;
-  /** In one epoch. */
-  readonly batches: number;
-}
-
-/** @returns the mean loss over the examples of the last epoch. */
-async function runEpochs({ network, data, request, sgd, updates, batches }: Work): Promise<number> {
-  const { config, seed, signal } = request;
-  const { epochs, batchSize } = config;
-  const order = Int32Array.from({ length: data.size }, (_, row) => row);
-  const [shuffling, noise] = [randomStream(seed, 'shuffle'), randomStream(seed, 'noise')];
-  const pause = pauses();
-  let sum = 0;
-  for (let epoch = 0; epoch < epochs; epoch++) {
-    if (epoch === 0 || !updates) shuffle(order, shuffling);
-    sum = 0;
-    for (let batch = 0; batch < batches; batch++) {
-      signal.throwIfAborted();
-      const rows = order.subarray(batch * batchSize, (batch + 1) * batchSize);
-      const loss = trainBatch(network, sgd, subset(data, rows), noise);
-      if (!Number.isFinite(loss))
-        throw new TributaryError('not_finite', `the loss became ${loss} in epoch ${epoch + 1}`);
-      sum += loss * rows.length;
-      updates?.record(batch);
-      const paused = pause();
-      if (!paused) continue;
-      request.progress({ fraction: (epoch * batches + batch + 1) / (epochs * batches), loss });
-      await paused;
-    }
-  }
-  request.progress({ fraction: 1, loss: sum / data.size });
-  return sum / data.size;
-}
-
-/** One optimiser step. @returns the mean loss of the batch before it. */
-function trainBatch(network: Network, sgd: Sgd, batch: Dataset, noise: Random): number {
-  return tf.tidy(() => {
-    const { loss, gradients } = withSeededMathRandom(noise, () =>
-      lossAndGradients(network, batch, sgd.variables, { training: true }),
-    );
-    sgd.step(gradients);
-    return loss;
-  });
 }

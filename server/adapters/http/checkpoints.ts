@@ -1,28 +1,54 @@
-/** Models after each round, as safetensors. */
-import type { Request, Router } from 'express';
+/** Models after each round, their moving average, and what the rule sends down, as safetensors. */
+import type { Request, Response, Router } from 'express';
 import { TributaryError } from '../../../protocol/errors.js';
 import { VERSION_HEADER } from '../../../protocol/http.js';
-import type { Checkpoint, Store } from '../../core/ports.js';
+import type { Checkpoint, Run, Store, StoredBlob } from '../../core/ports.js';
+import { averagedModel } from '../../engine/average.js';
 import type { Caller } from './auth.js';
 import { numberParam } from './ids.js';
 import type { HttpParts } from './parts.js';
 import { runId, runOf } from './runs.js';
-import { sendBlob } from './send-blob.js';
+import type { Sendable } from './send-blob.js';
+import { inMemory, sendBlob } from './send-blob.js';
 
-export function checkpointRoutes(router: Router, { store, blobs, auth }: HttpParts): void {
-  router.get('/v1/runs/:run/checkpoints/:version', async (req, res) => {
-    const caller = await auth.reader(req, runId(req));
-    const run = await runOf(store, runId(req));
-    const newest = req.params.version === 'newest';
-    const checkpoint = newest
-      ? await newestCheckpoint(store, run.id, caller)
-      : await checkpointOf(store, run.id, versionOf(req));
-    // A version never changes; private, because who may read it depends on the token.
-    const caching = newest ? 'private, no-cache' : 'private, max-age=31536000, immutable';
-    res.setHeader('cache-control', caching);
-    res.setHeader(VERSION_HEADER, checkpoint.version);
-    await sendBlob(req, res, await blobs.open(checkpoint.sha256));
-  });
+export function checkpointRoutes(router: Router, parts: HttpParts): void {
+  router.get('/v1/runs/:run/checkpoints/:version', (req, res) =>
+    sendPart(req, res, parts, ({ sha256 }) => parts.blobs.open(sha256)),
+  );
+  router.get('/v1/runs/:run/checkpoints/:version/broadcast', (req, res) =>
+    sendPart(req, res, parts, (checkpoint) => parts.blobs.open(broadcastOf(checkpoint).sha256)),
+  );
+  router.get('/v1/runs/:run/checkpoints/:version/average', (req, res) =>
+    sendPart(req, res, parts, async (checkpoint, run) =>
+      inMemory(await averagedModel(run, checkpoint, parts.blobs)),
+    ),
+  );
+}
+
+async function sendPart(
+  req: Request,
+  res: Response,
+  { store, auth }: HttpParts,
+  partOf: (checkpoint: Checkpoint, run: Run) => Promise<Sendable>,
+): Promise<void> {
+  const caller = await auth.reader(req, runId(req));
+  const run = await runOf(store, runId(req));
+  const newest = req.params.version === 'newest';
+  const checkpoint = newest
+    ? await newestCheckpoint(store, run.id, caller)
+    : await checkpointOf(store, run.id, versionOf(req));
+  const blob = await partOf(checkpoint, run);
+  // A version never changes; private, because who may read it depends on the token.
+  const caching = newest ? 'private, no-cache' : 'private, max-age=31536000, immutable';
+  res.setHeader('cache-control', caching);
+  res.setHeader(VERSION_HEADER, checkpoint.version);
+  await sendBlob(req, res, blob);
+}
+
+function broadcastOf({ runId, version, broadcast }: Checkpoint): StoredBlob {
+  if (broadcast) return broadcast;
+  const message = `the rule of run "${runId}" sends nothing down with checkpoint ${version}`;
+  throw new TributaryError('not_found', message);
 }
 
 function versionOf(req: Request): number {

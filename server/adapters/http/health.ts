@@ -1,7 +1,7 @@
 /** What anybody may ask: whether the coordinator lives, can work, and which rules it knows. */
 import type { Router } from 'express';
 import { TributaryError } from '../../../protocol/errors.js';
-import { ruleInfo, rules } from '../../core/rules/index.js';
+import { catalogue } from '../../core/catalogue.js';
 import type { HttpParts } from './parts.js';
 
 export function healthRoutes(router: Router, { store, version, draining }: HttpParts): void {
@@ -20,6 +20,6 @@ export function healthRoutes(router: Router, { store, version, draining }: HttpP
   });
 
   router.get('/v1/rules', (_req, res) => {
-    res.json({ rules: [...rules.values()].map(ruleInfo) });
+    res.json(catalogue());
   });
 }

@@ -1,4 +1,5 @@
 /** Blobs as response bodies: in chunks, with back-pressure, so that memory does not grow with them. */
+import { createHash } from 'node:crypto';
 import type { Request, Response } from 'express';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -9,11 +10,23 @@ const CHUNK_BYTES = 256 * 1024;
 /** A peer that takes nothing for so long is cut: it holds a connection and a chunk of memory. */
 const STALL_MS = 60_000;
 
+/** What is needed of a blob to send it. */
+export type Sendable = Pick<Blob, 'sha256' | 'bytes' | 'read'>;
+
+/** Bytes that were made for this answer and are stored nowhere. */
+export function inMemory(bytes: Uint8Array): Sendable {
+  return {
+    sha256: createHash('sha256').update(bytes).digest('hex'),
+    bytes: bytes.byteLength,
+    read: (start, length) => Promise.resolve(bytes.subarray(start, start + length)),
+  };
+}
+
 /**
  * Sends a blob under its hash as ETag; 304 where the peer has it already. The caller sets the
  * caching.
  */
-export async function sendBlob(req: Request, res: Response, blob: Blob): Promise<void> {
+export async function sendBlob(req: Request, res: Response, blob: Sendable): Promise<void> {
   const etag = `"${blob.sha256}"`;
   res.setHeader('etag', etag);
   if (hasAlready(req, etag)) {
@@ -41,7 +54,7 @@ function hasAlready(req: Request, etag: string): boolean {
   return tags.some((tag) => tag.trim().replace(/^W\//, '') === etag || tag.trim() === '*');
 }
 
-async function* chunksOf(blob: Blob): AsyncGenerator<Uint8Array> {
+async function* chunksOf(blob: Sendable): AsyncGenerator<Uint8Array> {
   for (let start = 0; start < blob.bytes; start += CHUNK_BYTES) {
     yield await blob.read(start, Math.min(CHUNK_BYTES, blob.bytes - start));
   }

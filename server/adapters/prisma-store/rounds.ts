@@ -86,10 +86,13 @@ export async function insertRound(tx: Tx, round: Round): Promise<void> {
 
 export async function insertCheckpoint(
   tx: Tx,
-  { runId, version, sha256, bytes, stateSha256 }: Checkpoint,
+  { runId, version, sha256, bytes, stateSha256, broadcast }: Checkpoint,
   round: number | null,
 ): Promise<void> {
-  await tx.checkpoint.create({ data: { runId, version, round, sha256, bytes, stateSha256 } });
+  const sent = broadcast && { broadcastSha256: broadcast.sha256, broadcastBytes: broadcast.bytes };
+  await tx.checkpoint.create({
+    data: { runId, version, round, sha256, bytes, stateSha256, ...sent },
+  });
 }
 
 function roundColumns(round: Round) {

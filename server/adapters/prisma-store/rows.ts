@@ -1,6 +1,6 @@
 /** Between rows and the records of the ports. */
 import type { RunSpec } from '../../../protocol/run.js';
-import type { Checkpoint, Client, LedgerEvent, Run } from '../../core/ports.js';
+import type { Checkpoint, Client, LedgerEvent, Run, StoredBlob } from '../../core/ports.js';
 import type { Round, TallyRow } from '../../core/round.js';
 import type { FoldScale } from '../../core/kernels/kernels.js';
 import { Prisma } from '../generated/prisma/client.js';
@@ -25,7 +25,8 @@ export function isInteger32(value: number): boolean {
 }
 
 export function toRun(row: rows.RunModel & { task: Pick<rows.TaskModel, 'body'> }): Run {
-  const spec = { ...(row.spec as object), task: row.task.body } as unknown as RunSpec;
+  // Runs of a release before `after` say nothing of it.
+  const spec = { after: [], ...(row.spec as object), task: row.task.body } as unknown as RunSpec;
   return {
     id: row.id,
     spec,
@@ -42,8 +43,13 @@ export function toClient({ runId, id, role }: rows.ClientModel): Client {
 }
 
 export function toCheckpoint(row: rows.CheckpointModel): Checkpoint {
-  const { runId, version, sha256, stateSha256 } = row;
-  return { runId, version, sha256, bytes: Number(row.bytes), stateSha256 };
+  const { runId, version, sha256, stateSha256, broadcastSha256, broadcastBytes } = row;
+  const broadcast = broadcastSha256 === null ? null : toStored(broadcastSha256, broadcastBytes);
+  return { runId, version, sha256, bytes: Number(row.bytes), stateSha256, broadcast };
+}
+
+function toStored(sha256: string, bytes: bigint | null): StoredBlob {
+  return { sha256, bytes: Number(bytes) };
 }
 
 export function toEvent(row: rows.LedgerEventModel): LedgerEvent {
