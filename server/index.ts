@@ -11,9 +11,31 @@ export type { Engine } from './engine/engine.js';
 export type * from './core/ports.js';
 export { packageVersion } from './version.js';
 
-// For authors of rules
-export { rules } from './core/rules/index.js';
+// For authors of rules: docs/write-a-rule.md
+export * from './core/authoring.js';
 export type * from './core/rules/rule.js';
-export { combinationRule } from './core/rules/families/combination.js';
-export { coordinateRule } from './core/rules/families/coordinate.js';
-export { linearRule } from './core/rules/families/linear.js';
+export type {
+  Combination,
+  CombinationContext,
+  CombinationDefinition,
+} from './core/rules/families/combination.js';
+export type { CoordinateDefinition } from './core/rules/families/coordinate.js';
+export type { Gram, Granularity, VectorRef } from './core/rules/families/gram.js';
+export type {
+  LinearContext,
+  LinearDefinition,
+  LinearSums,
+  VectorSums,
+  WeighContext,
+  Weighed,
+} from './core/rules/families/linear.js';
+export type { Workspace } from './core/rules/families/workspace.js';
+export type { Kernels, RankWindow } from './core/kernels/kernels.js';
+export type { Ranked } from './core/kernels/ranking.js';
+export type { Layout } from './core/layout.js';
+export type { ErrorCode } from '../protocol/errors.js';
+export type { Metrics } from '../protocol/update.js';
+export type { Role } from '../protocol/run.js';
+// What a rule's file is made of: to test one of yours in your own suite
+export { loadRuleFile } from './adapters/rule-modules.js';
+export type { RuleFile } from './adapters/rule-modules.js';

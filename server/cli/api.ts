@@ -34,8 +34,12 @@ export interface Api {
   enrol(id: string, name: string, role: Role): Promise<Enrolled>;
   /** Uploads bytes; the answer is their sha256. */
   putBlob(bytes: Uint8Array): Promise<string>;
-  /** A model as safetensors; `newest` for the last one. */
-  model(id: string, version: number | 'newest'): Promise<Uint8Array>;
+  /** A model as safetensors; `newest` for the last one. `average`: the run's moving average then. */
+  model(
+    id: string,
+    version: number | 'newest',
+    options?: { readonly average?: boolean },
+  ): Promise<Uint8Array>;
 }
 
 /** @throws TributaryError with the code that the coordinator answered. */
@@ -95,8 +99,9 @@ export function connectApi(url: string, operatorToken: string): Api {
       });
       return blobStored.parse(await response.json()).sha256;
     },
-    async model(id, version) {
-      const response = await send('GET', `/runs/${encodeURIComponent(id)}/checkpoints/${version}`);
+    async model(id, version, { average = false } = {}) {
+      const path = `/runs/${encodeURIComponent(id)}/checkpoints/${version}`;
+      const response = await send('GET', average ? `${path}/average` : path);
       return new Uint8Array(await response.arrayBuffer());
     },
   };

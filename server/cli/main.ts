@@ -4,12 +4,17 @@
  */
 import { Command } from 'commander';
 import { explain } from './api.js';
+import { addBenchmarkCommand } from './benchmark.js';
 import { addCompareCommand } from './compare.js';
 import { addDemoCommand } from './demo.js';
+import { addFuseCommand } from './fuse.js';
+import { addGridCommand } from './grid.js';
 import { addJoinCommand } from './join.js';
 import { addModelCommands } from './model.js';
+import { addRulesCommands } from './rules.js';
 import { addRunCommands } from './run.js';
 import { addServeCommand } from './serve.js';
+import { addSimulateCommand } from './simulate.js';
 import { packageVersion } from '../version.js';
 
 const program = new Command('tributary')
@@ -20,9 +25,14 @@ const program = new Command('tributary')
 addServeCommand(program);
 addJoinCommand(program);
 addRunCommands(program);
+addRulesCommands(program);
 addModelCommands(program);
 addDemoCommand(program);
+addFuseCommand(program);
 addCompareCommand(program);
+addSimulateCommand(program);
+addBenchmarkCommand(program);
+addGridCommand(program);
 
 try {
   await program.parseAsync();

@@ -3,7 +3,9 @@
  *
  * - `task` may be the path of a task file;
  * - `task.model.tensors` may be left out for `tfjs-layers`: they follow from the layers;
- * - `rule` and `optimizer` may be just a name;
+ * - `rule`, `optimizer` and each step of `after` may be just a name;
+ * - `rule` may be a file of one's own, `"./my-rule.ts"` or `{ "file": "./my-rule.ts", "options": {} }`: its
+ *   default export is the rule (docs/write-a-rule.md);
  * - `init` is `{ "seed": 1 }` (the layers' own initialisers), `{ "file": "model.safetensors" }`, or
  *   `{ "blob": sha256 }` for one that the coordinator has already;
  * - `oracle` of kind `proxy` may give its data as `file`.
@@ -16,14 +18,23 @@ import { z } from 'zod';
 import { initialParams, specFromTopology } from '../../client/tfjs/model.js';
 import { encodeParams } from '../../client/params.js';
 import { TributaryError, parse } from '../../protocol/errors.js';
+import { loadRuleFile } from '../adapters/rule-modules.js';
 import { modelSpec } from '../../protocol/model.js';
 import type { ModelSpec } from '../../protocol/model.js';
 import type { RunSpecInput } from '../../protocol/run.js';
 import type { Api } from './api.js';
+import { RULE_FILE } from './rules/file.js';
 
 const namedOrName = z.union([
   z.string().transform((name) => ({ name })),
   z.looseObject({ name: z.string() }),
+]);
+const ruleFile = z.union([
+  z
+    .string()
+    .regex(RULE_FILE)
+    .transform((file) => ({ file, options: {} })),
+  z.strictObject({ file: z.string(), options: z.record(z.string(), z.json()).default({}) }),
 ]);
 const taskBody = z.looseObject({ model: z.looseObject({ format: z.string(), body: z.json() }) });
 const initBody = z.union([
@@ -33,8 +44,9 @@ const initBody = z.union([
 ]);
 const runFile = z.looseObject({
   task: z.union([z.string(), taskBody]),
-  rule: namedOrName,
+  rule: z.union([ruleFile, namedOrName]),
   optimizer: namedOrName.optional(),
+  after: z.array(namedOrName).optional(),
   init: initBody.default({ seed: 0 }),
   oracle: z.looseObject({ kind: z.string(), file: z.string().optional() }).optional(),
 });
@@ -56,7 +68,9 @@ export async function loadRunFile(path: string, api: Pick<Api, 'putBlob'>): Prom
     return api.putBlob(encodeParams(model, await initialParams(model, file.init.seed)));
   };
   const init = { blob: await upload() };
-  const spec: Record<string, unknown> = { ...file, task: { ...task, model }, init };
+  const own = ruleFile.safeParse(file.rule);
+  const rule = own.success ? await uploadRule(near(own.data.file), own.data, api) : file.rule;
+  const spec: Record<string, unknown> = { ...file, task: { ...task, model }, rule, init };
   if (file.oracle) {
     const { file: dataFile, ...oracle } = file.oracle;
     spec.oracle =
@@ -66,6 +80,16 @@ export async function loadRunFile(path: string, api: Pick<Api, 'putBlob'>): Prom
   }
   // The coordinator parses it whole, and names the field that is wrong.
   return spec as RunSpecInput;
+}
+
+/** What {@link runSpec} says of a rule from a file, its module uploaded. */
+async function uploadRule(
+  path: string,
+  { options }: z.infer<typeof ruleFile>,
+  api: Pick<Api, 'putBlob'>,
+): Promise<object> {
+  const { rule, code } = await loadRuleFile(path);
+  return { name: rule.name, options, module: await api.putBlob(code) };
 }
 
 async function completeModel(model: z.infer<typeof taskBody>['model']): Promise<ModelSpec> {

@@ -68,6 +68,20 @@ async function readPixels(path: string): Promise<Uint8Array> {
   return pixels;
 }
 
+/** The same digits at half their width and height: each pixel the mean of four. */
+export function halved({ features, labels, size }: Dataset): Dataset {
+  const side = DIGIT_SIDE / 2;
+  const small = new Float32Array(size * side * side);
+  for (let i = 0; i < small.length; i++) {
+    const [row, x] = [Math.floor(i / side), i % side];
+    // Rows go on from one image to the next: an image has an even number of them.
+    const above = 2 * row * DIGIT_SIDE + 2 * x;
+    const below = above + DIGIT_SIDE;
+    small[i] = (features[above] + features[above + 1] + features[below] + features[below + 1]) / 4;
+  }
+  return { features: small, labels, size };
+}
+
 /**
  * Splits labelled images by seed: `proxy` with as many of each class, `test` at random, the rest
  * for the clients. Nothing is in two of them: neither the oracle nor a client ever sees a digit

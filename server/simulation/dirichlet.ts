@@ -2,6 +2,7 @@
 import { TributaryError } from '../../protocol/errors.js';
 import { exp, log } from '../core/math.js';
 import type { RandomStream } from '../core/random.js';
+import { normal } from './normal.js';
 
 /**
  * One draw from the symmetric Dirichlet(alpha) over `count` shares that sum to 1.
@@ -37,16 +38,6 @@ function logGamma(shape: number, random: RandomStream): number {
     if (root <= 0) continue;
     const v = root * root * root;
     if (log(positiveUniform(random)) < 0.5 * x * x + d - d * v + d * log(v)) return log(d * v);
-  }
-}
-
-/** A draw from N(0, 1): Marsaglia's polar method. Its second value is not kept: no state. */
-function normal(random: RandomStream): number {
-  for (;;) {
-    const x = 2 * random.uniform() - 1;
-    const y = 2 * random.uniform() - 1;
-    const square = x * x + y * y;
-    if (square > 0 && square < 1) return x * Math.sqrt((-2 * log(square)) / square);
   }
 }
 

@@ -3,23 +3,22 @@
  * bytes as over the network, without one.
  */
 import { encodeDataset } from '../../client/data/load.js';
+import { decodeParams, encodeParams } from '../../client/params.js';
 import { initialParams } from '../../client/tfjs/model.js';
-import { encodeParams } from '../../client/params.js';
-import { tfjsEvaluator, tfjsTrainer } from '../../client/tfjs/trainer.js';
+import type { Params } from '../../client/types.js';
 import { TributaryError } from '../../protocol/errors.js';
-import type { RunState } from '../../protocol/messages.js';
 import { createMemoryBlobStore } from '../adapters/blob-memory.js';
 import { createLoopback } from '../adapters/loopback.js';
 import { createMemoryStore } from '../adapters/memory-store.js';
 import { systemClock } from '../adapters/system-clock.js';
 import { tfjsOracles } from '../adapters/tfjs-oracle.js';
 import type { AssignmentRecord, BlobStore, RoundRecord, Run, Store } from '../core/ports.js';
-import { putBlob } from '../engine/checkpoints.js';
+import { putBlob, readAll } from '../engine/checkpoints.js';
 import { createEngine } from '../engine/create-engine.js';
-import type { Engine, Log } from '../engine/engine.js';
+import type { Log } from '../engine/engine.js';
+import { connectAll } from './participants.js';
 import type { ArrivalOrder } from './schedule.js';
 import { Schedule } from './schedule.js';
-import { simulatedClients } from './simulated-client.js';
 import type { Story, StoryRun } from './stories.js';
 import { specOf } from './stories.js';
 
@@ -33,18 +32,27 @@ export interface ExperimentResult {
   readonly run: Run;
   /** Committed rounds, oldest first. */
   readonly rounds: readonly RoundRecord[];
-  /** Updates of the last round, with the weights that they were given. */
+  /** Training assignments of the committed rounds, with the weights that they were given. */
+  readonly updates: readonly (readonly AssignmentRecord[])[];
+  /** Those of the last round. */
   readonly last: readonly AssignmentRecord[];
-  /** Accuracy on the held-out set after each round. */
+  /** Accuracy on the held-out set after each round that was evaluated. */
   readonly accuracy: readonly number[];
+  /** The final model. */
+  readonly model: Params;
+  /** Updates of attackers that admission refused. */
+  readonly refused: number;
 }
 
 const silent: Log = { info: () => undefined, warn: () => undefined, error: () => undefined };
 
-/** The name of the client that holds the test set. */
-const EVALUATOR = 'held-out';
-
-/** @throws TributaryError where the run does not complete. */
+/**
+ * Plays every round of one run and returns what it came to. The same story and run give the same bits
+ * on the same backend.
+ *
+ * @throws TributaryError as the engine does where it refuses the run; `not_finite` or `over_cap` where
+ * training diverged; `internal` where the run ends without being complete.
+ */
 export async function runExperiment(
   story: Story,
   storyRun: StoryRun,
@@ -65,18 +73,14 @@ export async function runExperiment(
   try {
     const run = await engine.createRun(specOf(story, storyRun, await blobsOf(story, blobs)));
     const schedule = new Schedule(options.order);
-    const { over } = await connectAll(story, run, {
-      engine,
-      loopback,
-      blobs,
-      task: story.task,
-      schedule,
-    });
+    const { task } = story;
+    const network = { engine, loopback, blobs, task, schedule };
+    const { over, refused } = await connectAll(story, run, network);
     const { status, reason } = await over;
     if (status !== 'completed')
       throw new TributaryError('internal', `${storyRun.label}: ${reason ?? status}`);
     await schedule.idle();
-    return await resultOf(run, store);
+    return { ...(await resultOf(run, store, blobs)), refused: refused() };
   } finally {
     await engine.close();
     await store.close();
@@ -95,55 +99,26 @@ async function blobsOf(
   return { init: init.sha256, proxy: stored?.sha256 ?? null };
 }
 
-interface Network {
-  readonly engine: Engine;
-  readonly loopback: ReturnType<typeof createLoopback>;
-  readonly blobs: BlobStore;
-  readonly task: Story['task'];
-  readonly schedule: Schedule;
-}
-
-/** Connects every client and the evaluator. `over` resolves when the run is over. */
-async function connectAll(
-  story: Story,
+async function resultOf(
   run: Run,
-  network: Network,
-): Promise<{ over: Promise<RunState> }> {
-  const clients = simulatedClients(network);
-  const evaluator = await network.engine.enrol(run.id, EVALUATOR, 'evaluator');
-  let ended: (state: RunState) => void;
-  let failed: (error: unknown) => void;
-  const over = new Promise<RunState>((resolve, reject) => {
-    ended = resolve;
-    failed = reject;
-  });
-  // A result without one of its clients, or without its evaluation, must not pass for one.
-  const onFailure = (error: unknown): void => failed(error);
-  await clients.connect({
-    client: evaluator.client,
-    evaluate: tfjsEvaluator({ data: story.test }),
-    onFailure,
-    onRun: (state) => {
-      if (state.status !== 'running') ended(state);
-    },
-  });
-  for (const { name, role, data } of story.clients) {
-    const { client } = await network.engine.enrol(run.id, name, role);
-    await clients.connect({ client, train: tfjsTrainer({ data }), onFailure });
-  }
-  return { over };
-}
-
-async function resultOf(run: Run, store: Store): Promise<ExperimentResult> {
+  store: Store,
+  blobs: BlobStore,
+): Promise<Omit<ExperimentResult, 'refused'>> {
   const rounds = (await store.rounds(run.id)).filter(({ round }) => round.version !== null);
-  const final = rounds.at(-1);
-  const last = final
-    ? await store.assignments(run.id, final.round.number, final.round.attempt)
-    : [];
+  const updates = await Promise.all(
+    rounds.map(async ({ round }) => {
+      const records = await store.assignments(run.id, round.number, round.attempt);
+      return records.filter(({ kind }) => kind === 'train');
+    }),
+  );
+  const checkpoint = rounds.at(-1)?.checkpoint;
+  if (!checkpoint) throw new TributaryError('internal', `run ${run.id} has no final checkpoint`);
   return {
     run,
     rounds,
-    last: last.filter(({ kind }) => kind === 'train'),
+    updates,
+    last: updates.at(-1) ?? [],
     accuracy: rounds.flatMap(({ evaluation }) => evaluation?.pooled.accuracy ?? []),
+    model: decodeParams(run.spec.task.model, await readAll(await blobs.open(checkpoint.sha256))),
   };
 }

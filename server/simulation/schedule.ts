@@ -4,6 +4,8 @@
 export interface Job {
   readonly clientId: string;
   readonly round: number;
+  /** Computed after all others that wait: attackers see what the others send. */
+  readonly last?: boolean;
   /** Does the local work. Resolves with what hands the result in. Must not reject. */
   compute(): Promise<() => Promise<void>>;
 }
@@ -44,7 +46,7 @@ export class Schedule {
     await Promise.resolve();
     try {
       let held: Result[] = [];
-      for (let job = this.#waiting.shift(); job; job = this.#waiting.shift()) {
+      for (let job = this.#next(); job; job = this.#next()) {
         held.push({ job, deliver: await job.compute() });
         if (this.order && this.#waiting.length > 0) continue;
         const arriving = this.#arranged(held);
@@ -54,6 +56,11 @@ export class Schedule {
     } finally {
       this.#working = undefined;
     }
+  }
+
+  #next(): Job | undefined {
+    const first = this.#waiting.findIndex(({ last }) => !last);
+    return first < 0 ? this.#waiting.shift() : this.#waiting.splice(first, 1)[0];
   }
 
   #arranged(held: readonly Result[]): Result[] {

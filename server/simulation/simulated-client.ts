@@ -5,9 +5,11 @@
  */
 import { Readable } from 'node:stream';
 import { abortReason } from '../../client/abort.js';
-import { copyParams, readParams } from '../../client/checkpoint.js';
+import { copyParams, copyVectors, readParams, readVectors } from '../../client/checkpoint.js';
+import { Kept, keptKey } from '../../client/kept.js';
+import { sharedTensors } from '../../client/params.js';
 import { SharedCache } from '../../client/shared-cache.js';
-import type { EvaluateFunction, Params, TrainFunction } from '../../client/types.js';
+import type { EvaluateFunction, Params, TrainFunction, Vectors } from '../../client/types.js';
 import { encodeUpdate } from '../../client/update.js';
 import type { Assignment, RunState, Weighed } from '../../protocol/messages.js';
 import type { Task } from '../../protocol/model.js';
@@ -33,6 +35,8 @@ export interface SimulatedClientOptions {
   readonly client: Client;
   readonly train?: TrainFunction;
   readonly evaluate?: EvaluateFunction;
+  /** Works after the others of its round: see {@link Schedule}. */
+  readonly last?: boolean;
   onReceipt?(receipt: Receipt): void;
   onWeighed?(message: Weighed): void;
   onRun?(state: RunState): void;
@@ -45,22 +49,32 @@ export interface SimulatedClients {
   readonly connect: (options: SimulatedClientOptions) => Promise<() => void>;
 }
 
+/** What all clients of a round start from, decoded once. */
+interface Decoded {
+  readonly models: SharedCache<Params>;
+  readonly broadcasts: SharedCache<Vectors>;
+}
+
 /** Clients of one network: they share decoded checkpoints. */
 export function simulatedClients(network: SimulatedNetwork): SimulatedClients {
-  const checkpoints = new SharedCache<Params>(CACHED_CHECKPOINTS);
+  const decoded: Decoded = {
+    models: new SharedCache(CACHED_CHECKPOINTS),
+    broadcasts: new SharedCache(CACHED_CHECKPOINTS),
+  };
   return {
-    connect: (options) => new SimulatedClient(options, network, checkpoints).connect(),
+    connect: (options) => new SimulatedClient(options, network, decoded).connect(),
   };
 }
 
 class SimulatedClient {
   /** By assignment. Kept for good: an assignment may be told twice, and is done once. */
   readonly #taken = new Map<string, AbortController>();
+  readonly #kept = new Kept();
 
   constructor(
     private readonly options: SimulatedClientOptions,
     private readonly network: SimulatedNetwork,
-    private readonly checkpoints: SharedCache<Params>,
+    private readonly decoded: Decoded,
   ) {}
 
   async connect(): Promise<() => void> {
@@ -70,7 +84,10 @@ class SimulatedClient {
       assignment: (assignment) => this.#take(assignment),
       closed: ({ assignmentId, reason }) =>
         this.#taken.get(assignmentId)?.abort(abortReason(reason)),
-      weighed: (message) => this.options.onWeighed?.(message),
+      weighed: (message) => {
+        this.#kept.counted(message.assignmentId);
+        this.options.onWeighed?.(message);
+      },
       run: (state) => this.options.onRun?.(state),
       goodbye: ({ message }) => this.#stop(message),
     });
@@ -94,6 +111,7 @@ class SimulatedClient {
     this.network.schedule.add({
       clientId: this.options.client.id,
       round: assignment.round,
+      last: this.options.last ?? false,
       compute: async () => {
         const deliver = await attempt(() => this.#work(assignment, signal));
         return async () => {
@@ -133,6 +151,10 @@ class SimulatedClient {
     if (!train) throw new Error('this client does not train');
     const { id, round, seed, vectors, training: config } = assignment;
     const model = await this.#model(assignment, signal);
+    const broadcast = await this.#broadcast(assignment, signal);
+    const kept = await this.#kept.recall(keptKey(client.runId, client.id), async (pending) => {
+      return (await engine.weightGiven(client, pending)) !== null;
+    });
     const result = await train({
       task,
       // A copy: a function that trains in place would spoil the other clients' model.
@@ -141,15 +163,19 @@ class SimulatedClient {
       round,
       role: client.role,
       seed,
+      broadcast,
+      kept,
       vectors,
       signal,
       progress: () => undefined,
     });
     const update = encodeUpdate(assignment, task.model.tensors, model, result);
     return async () => {
+      if (result.keep) await this.#kept.hold(id, result.keep);
       const limit = await engine.maxUploadBytes(client, id);
       const staged = await blobs.stage(Readable.from([update]), limit);
       const receipt = await engine.submit(client, id, staged);
+      if (receipt.status !== 'accepted') this.#kept.dropped(id);
       this.options.onReceipt?.(receipt);
     };
   }
@@ -166,11 +192,23 @@ class SimulatedClient {
   }
 
   #model({ checkpoint }: Assignment, signal: AbortSignal): Promise<Params> {
-    const { blobs, task } = this.network;
-    const load = async (): Promise<Params> => {
-      const blob = await blobs.open(checkpoint.sha256);
-      return readParams(await blob.read(0, blob.bytes), task.model.tensors);
-    };
-    return this.checkpoints.get(checkpoint.sha256, load, signal);
+    const { tensors } = this.network.task.model;
+    const load = async (): Promise<Params> =>
+      readParams(await this.#file(checkpoint.sha256), tensors);
+    return this.decoded.models.get(checkpoint.sha256, load, signal);
+  }
+
+  /** A copy, as that of the model. */
+  async #broadcast({ broadcast }: Assignment, signal: AbortSignal): Promise<Vectors> {
+    if (!broadcast) return {};
+    const shared = sharedTensors(this.network.task.model.tensors);
+    const load = async (): Promise<Vectors> =>
+      readVectors(await this.#file(broadcast.sha256), shared);
+    return copyVectors(await this.decoded.broadcasts.get(broadcast.sha256, load, signal));
+  }
+
+  async #file(sha256: string): Promise<Uint8Array> {
+    const blob = await this.network.blobs.open(sha256);
+    return blob.read(0, blob.bytes);
   }
 }

@@ -1,12 +1,11 @@
 /** Experiments on real digits: how they are dealt to clients, and the runs that are compared. */
 import type { Dataset } from '../../client/tfjs/dataset.js';
-import { subset } from '../../client/tfjs/dataset.js';
 import type { Task } from '../../protocol/model.js';
 import type { Role, RunSpecInput } from '../../protocol/run.js';
-import { randomStream } from '../core/random.js';
-import { loadDigits, splitDigits } from './digits.js';
+import type { BoundAttack } from './attacks/attack.js';
+import { dealDigits } from './dealing.js';
+import { loadDigits } from './digits.js';
 import { turnedDigits } from './domain-shift.js';
-import { dirichletPartition } from './partition.js';
 import { digitsTask } from './tasks.js';
 
 export interface StoryClient {
@@ -20,6 +19,18 @@ export interface StoryRun {
   readonly label: string;
   readonly rule: RunSpecInput['rule'];
   readonly usesProxy: boolean;
+  /** By default the aggregate is added as it is. */
+  readonly optimizer?: RunSpecInput['optimizer'];
+  readonly after?: RunSpecInput['after'];
+  /** What this run trains otherwise than the story. */
+  readonly training?: RunSpecInput['training'];
+}
+
+/** Who attacks, and how. */
+export interface StoryAttack {
+  readonly attack: BoundAttack;
+  /** Names of clients. */
+  readonly attackers: ReadonlySet<string>;
 }
 
 export interface Story {
@@ -28,33 +39,41 @@ export interface Story {
   readonly clients: readonly StoryClient[];
   /** Held out: nobody trains on it, and no oracle sees it. */
   readonly test: Dataset;
+  /** Who evaluates on what; by default one evaluator on all of `test`. */
+  readonly sites?: readonly Site[];
   readonly proxy: Dataset | null;
-  readonly common: Pick<RunSpecInput, 'training' | 'trainingByRole' | 'quorum'> & {
+  readonly attack?: StoryAttack | null;
+  readonly common: Pick<
+    RunSpecInput,
+    'training' | 'trainingByRole' | 'quorum' | 'cohort' | 'caps' | 'evaluateEvery'
+  > & {
     readonly seed: number;
     readonly rounds: number;
   };
   readonly runs: readonly StoryRun[];
 }
 
+/** A part of the held-out data, under the name of the evaluator that has it. */
+export interface Site {
+  readonly name: string;
+  readonly data: Dataset;
+}
+
 /** Label skew: a Dirichlet(0.1) share for each client, FedAvg and FedLAW. */
 export async function labelSkew(seed: number, rounds: number, clients: number): Promise<Story> {
-  const split = splitDigits(await loadDigits(), seed, { test: 2000, proxy: 200 });
-  const shares = dirichletPartition(
-    split.clients.labels,
+  const partition = { kind: 'dirichlet' as const, alpha: 0.1 };
+  const dealt = dealDigits(await loadDigits(), {
+    seed,
     clients,
-    0.1,
-    randomStream(seed, 'partition'),
-  );
+    partition,
+    test: 2000,
+    proxy: 200,
+  });
+  const digits = dealt.clients.reduce((sum, { data }) => sum + data.size, 0);
   return {
-    title: `${split.clients.size} handwritten digits over ${clients} clients, Dirichlet(0.1)`,
+    ...dealt,
+    title: `${digits} handwritten digits over ${clients} clients, Dirichlet(0.1)`,
     task: await digitsTask(),
-    clients: shares.map((indices, k) => ({
-      name: `client-${k + 1}`,
-      role: 'source',
-      data: subset(split.clients, indices),
-    })),
-    test: split.test,
-    proxy: split.proxy,
     common: {
       seed,
       rounds,
@@ -105,6 +124,18 @@ export async function domainShift(seed: number, rounds: number): Promise<Story> 
   };
 }
 
+/** What a rule with a proxy set must beat in {@link labelSkew}, to be worth the proxy set. */
+export const labelSkewControls: readonly StoryRun[] = [
+  { label: 'best-client', rule: { name: 'best-client' }, usesProxy: true },
+  { label: 'proxy-only', rule: { name: 'proxy-only' }, usesProxy: true },
+  { label: 'proxy-finetune', rule: { name: 'proxy-finetune' }, usesProxy: true },
+];
+
+/** What a rule must beat in {@link domainShift}, to be worth the sources. */
+export const domainShiftControls: readonly StoryRun[] = [
+  { label: 'target-only', rule: { name: 'target-only' }, usesProxy: false },
+];
+
 /** What a run of a story asks of the coordinator, given the blobs of its model and proxy set. */
 export function specOf(
   story: Story,
@@ -112,13 +143,17 @@ export function specOf(
   blobs: { readonly init: string; readonly proxy: string | null },
 ): RunSpecInput {
   const { proxy } = blobs;
+  const { rule, optimizer, after, training } = run;
   return {
-    name: `${story.task.name}-${run.rule.name}`,
+    name: `${story.task.name}-${rule.name}`,
     task: story.task,
-    rule: run.rule,
-    ...story.common,
-    init: { blob: blobs.init },
+    rule,
+    ...(optimizer && { optimizer }),
+    ...(after && { after }),
     cohort: { size: story.clients.length, waitMs: 60_000 },
+    ...story.common,
+    ...(training && { training: { ...story.common.training, ...training } }),
+    init: { blob: blobs.init },
     ...(run.usesProxy && proxy ? { oracle: { kind: 'proxy' as const, data: proxy } } : {}),
   };
 }

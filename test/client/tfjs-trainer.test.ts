@@ -229,7 +229,7 @@ describe('updates of single batches', () => {
 
   it('are all that it can make', async () => {
     const task = await taskOf(mlp(), { shape: [4] });
-    const request = await requestOf(task, {}, { vectors: ['batch', 'fisher'] });
+    const request = await requestOf(task, {}, { vectors: ['batch', 'hessian'] });
     await expect(tfjsTrainer({ data })(request)).rejects.toMatchObject({ code: 'missing_vector' });
   });
 });

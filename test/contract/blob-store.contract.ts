@@ -73,6 +73,22 @@ export function blobStoreContract(name: string, theStore: () => BlobStore): void
       }
     });
 
+    it('reads ranges straight into memory of the caller, of WebAssembly too', async () => {
+      const bytes = someBytes(2 * MiB + 1000, 11);
+      const staged = await theStore().stage(arriving(bytes), noLimit);
+      const memory = new WebAssembly.Memory({ initial: 64 });
+      const filled = new Uint8Array(memory.buffer).fill(7);
+      await staged.readInto(5, filled.subarray(3, 103));
+      await staged.commit();
+      const blob = await theStore().open(staged.sha256);
+      await blob.readInto(MiB - 3, filled.subarray(MiB, 2 * MiB + 6));
+      await blob.readInto(bytes.length, filled.subarray(0, 0));
+      const expected = new Uint8Array(filled.length).fill(7);
+      expected.set(bytes.subarray(5, 105), 3);
+      expected.set(bytes.subarray(MiB - 3, 2 * MiB + 3), MiB);
+      expect(Buffer.compare(filled, expected)).toBe(0);
+    });
+
     it('gives ranges that any typed array can be laid over', async () => {
       const blob = await theStore().open(await store(theStore(), someBytes(100)));
       const part = await blob.read(3, 64);
@@ -97,6 +113,9 @@ export function blobStoreContract(name: string, theStore: () => BlobStore): void
         [NaN, 1],
       ]) {
         await expect(blob.read(start, length)).rejects.toThrow(RangeError);
+      }
+      for (const start of [-1, 91, 0.5, NaN]) {
+        await expect(blob.readInto(start, new Uint8Array(10))).rejects.toThrow(RangeError);
       }
     });
 
@@ -194,6 +213,9 @@ export function blobStoreContract(name: string, theStore: () => BlobStore): void
       await theStore().delete(sha256);
       await expect(theStore().open(sha256)).rejects.toMatchObject({ code: 'storage_unavailable' });
       await expect(opened.read(0, 2000)).rejects.toMatchObject({ code: 'storage_unavailable' });
+      await expect(opened.readInto(0, new Uint8Array(9))).rejects.toMatchObject({
+        code: 'storage_unavailable',
+      });
       await store(theStore(), bytes);
       expect(await (await theStore().open(sha256)).read(0, 2000)).toEqual(bytes);
     });

@@ -53,6 +53,8 @@ export function checkpointOf(runId: string, version: number): Checkpoint {
     sha256: sha(`${runId} model ${version}`),
     bytes: 5_000_000_000 + version,
     stateSha256: version === 0 ? null : sha(`${runId} state ${version}`),
+    broadcast:
+      version === 0 ? null : { sha256: sha(`${runId} down ${version}`), bytes: 6_000_000_000 },
   };
 }
 

@@ -11,6 +11,7 @@ import {
   maxUpdateBytes,
 } from '../../server/core/admission.js';
 import type { HeaderEntry } from '../../server/core/admission/tensors.js';
+import { referenceKernels } from '../../server/core/kernels/reference.js';
 import type { VectorNeed } from '../../server/core/rules/rule.js';
 import { layoutFor } from './round.js';
 
@@ -248,7 +249,7 @@ describe('the scan of a vector', () => {
       values.subarray(i * cut, (i + 1) * cut),
     );
   const scanned = (values: Float32Array, cut: number): VectorScan => {
-    const scan = new VectorScan('delta', layoutFor(0, { a: 3, b: 97 }));
+    const scan = new VectorScan('delta', referenceKernels, layoutFor(0, { a: 3, b: 97 }));
     for (const tile of tiles(values, cut)) scan.add(tile);
     return scan;
   };
@@ -275,7 +276,7 @@ describe('the scan of a vector', () => {
       -30,
     );
     expect(scanned(new Float32Array(100).fill(2 ** -149), 9).norm).toBeCloseTo(10 * 2 ** -149, 60);
-    const nothing = new VectorScan('delta');
+    const nothing = new VectorScan('delta', referenceKernels);
     expect([nothing.norm, nothing.maxAbs]).toEqual([0, 0]);
   });
 
@@ -289,7 +290,7 @@ describe('the scan of a vector', () => {
     for (const cut of [1, 8, 100]) {
       expect(() => scanned(values, cut)).toThrow(refused('not_finite', new RegExp(`^${message}$`)));
     }
-    const scan = new VectorScan('batch.0');
+    const scan = new VectorScan('batch.0', referenceKernels);
     expect(() => scan.add(values)).toThrow(`element ${at} of "batch.0" is`);
   });
 });

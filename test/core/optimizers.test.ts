@@ -1,12 +1,30 @@
+import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { z } from 'zod';
 import { findOptimizer, optimizers } from '../../server/core/optimizers/index.js';
 import { fedavg } from '../../server/core/rules/fedavg.js';
 import { findRule, parseOptions } from '../../server/core/rules/index.js';
 import type { AnyRule, RuleState } from '../../server/core/rules/rule.js';
 import { emptyState } from '../../server/core/rules/rule.js';
-import { withOptimizer } from '../../server/core/rules/with-optimizer.js';
+import { compose } from '../../server/core/rules/compose.js';
 import type { TestUpdate } from './round.js';
 import { aggregate, context } from './round.js';
+
+const file = new URL('../fixtures/rules/linear.json', import.meta.url);
+const rows = z.array(z.array(z.number()));
+/** Computed apart from the coordinator: test/fixtures/rules/make-linear.py. */
+const golden = z
+  .object({
+    optimizers: z.array(
+      z.object({
+        optimizer: z.string(),
+        options: z.record(z.string(), z.json()),
+        deltas: rows,
+        expected: rows,
+      }),
+    ),
+  })
+  .parse(JSON.parse(readFileSync(file, 'utf8'))).optimizers;
 
 const deltas = [
   [0.5, -0.25, 0],
@@ -71,6 +89,36 @@ describe('server optimizers', () => {
     expect(steps('adam')[0][0]).toBeCloseTo(0.09802019012, 10);
   });
 
+  it.each(golden)('$optimizer $options equals 50 digits of the formula', (one) => {
+    const optimizer = findOptimizer(one.optimizer);
+    const options = parseOptions(optimizer, one.options);
+    let state: RuleState = emptyState;
+    for (const [round, delta] of one.deltas.entries()) {
+      const step = optimizer.apply(Float64Array.from(delta), state, options);
+      state = step.state;
+      step.delta.forEach((value, e) => expect(value).toBeCloseTo(one.expected[round][e], 13));
+    }
+  });
+
+  it('yogi comes down slowly where adam forgets', () => {
+    const spike = [1, ...Array<number>(20).fill(0.01)];
+    const last = (name: string): number => {
+      const optimizer = findOptimizer(name);
+      const options = parseOptions(optimizer, { eta: 1, beta1: 0, beta2: 0.5 });
+      let state: RuleState = emptyState;
+      let step = 0;
+      for (const d of spike) {
+        const after = optimizer.apply(Float64Array.of(d), state, options);
+        state = after.state;
+        step = after.delta[0];
+      }
+      return step;
+    };
+    // v of adam: 1e-4 and a millionth of the spike; of yogi: 0.5 less 20 halves of 1e-4.
+    expect(last('adam')).toBeCloseTo(0.01 / (0.01 + 1e-3), 2);
+    expect(last('yogi')).toBeCloseTo(0.01 / (Math.sqrt(0.499) + 1e-3), 5);
+  });
+
   it('leave alone what they are given', () => {
     for (const optimizer of optimizers.values()) {
       const options = parseOptions(optimizer, {});
@@ -102,6 +150,8 @@ describe('server optimizers', () => {
     ['sgd', { eta: 0 }],
     ['momentum', { beta: 1 }],
     ['adam', { tau: 0 }],
+    ['adagrad', { beta2: 0.9 }],
+    ['yogi', { beta2: 1 }],
     ['adam', { momentum: 0.9 }],
   ])('%s refuses the options %o', (name, options) => {
     expect(() => parseOptions(findOptimizer(name), options)).toThrow(
@@ -117,8 +167,8 @@ describe('a rule with an optimizer on top', () => {
   ];
 
   it('is FedAdam: the mean with Adam on top, weights as the mean gives them', async () => {
-    const rule = withOptimizer(fedavg as AnyRule, findOptimizer('adam'));
-    const options = { rule: {}, optimizer: parseOptions(findOptimizer('adam'), {}) };
+    const rule = compose(fedavg as AnyRule, findOptimizer('adam'));
+    const options = { rule: {}, optimizer: parseOptions(findOptimizer('adam'), {}), after: [] };
     const ctx = context([1, 1], options);
     const first = await aggregate(rule, updates, ctx);
     const mean = await aggregate(fedavg, updates, context([1, 1], {}));
@@ -144,8 +194,8 @@ describe('a rule with an optimizer on top', () => {
         return { ...outcome, state: { tensors: { m }, values: { rounds: 1 } } };
       },
     };
-    const rule = withOptimizer(inner, findOptimizer('momentum'));
-    const options = { rule: {}, optimizer: { eta: 1, beta: 0.5 } };
+    const rule = compose(inner, findOptimizer('momentum'));
+    const options = { rule: {}, optimizer: { eta: 1, beta: 0.5 }, after: [] };
     const first = await aggregate(rule, updates, context([0, 0], options));
     const after = await aggregate(rule, updates, context([0, 0], options, { state: first.state }));
     expect([...after.state.tensors['rule.m']]).toEqual([14]);
@@ -157,7 +207,7 @@ describe('a rule with an optimizer on top', () => {
 
   it('needs what the rule needs', () => {
     const inner = findRule('fedgp');
-    const rule = withOptimizer(inner, findOptimizer('sgd'));
+    const rule = compose(inner, findOptimizer('sgd'));
     const options = rule.options.parse({ rule: { beta: 'auto' }, optimizer: {} });
     expect(rule.needs).toBe(inner.needs);
     expect(rule.needed?.(options)).toBe(inner.needs);
@@ -167,7 +217,7 @@ describe('a rule with an optimizer on top', () => {
     expect(rule.minUpdates(options)).toBe(2);
     expect('weightMax' in rule).toBe(false);
     expect(
-      withOptimizer(fedavg, findOptimizer('sgd')).weightMax?.({ rule: {}, optimizer: {} }),
+      compose(fedavg, findOptimizer('sgd')).weightMax?.({ rule: {}, optimizer: {}, after: [] }),
     ).toBe(2 ** 17);
   });
 });

@@ -92,7 +92,7 @@ export async function aggregate<O, Acc>(
   return { ...outcome, model: applyDelta(ctx.model, outcome.delta) };
 }
 
-/** The same by options as a run gives them. */
+/** The same by options as a run gives them, with the scale of the fold that the run would have. */
 export function aggregateWith(
   rule: AnyRule,
   options: object,
@@ -100,7 +100,10 @@ export function aggregateWith(
   updates: readonly TestUpdate[],
   more: Partial<RuleContext<unknown>> = {},
 ): Promise<Aggregated> {
-  return aggregate(rule, updates, context(model, parseOptions(rule, options), more));
+  const parsed = parseOptions(rule, options);
+  const weightMax = rule.weightMax?.(parsed) ?? 2 ** 17;
+  const fold = foldScale({ cohortMax: 4096, weightMax, deltaMax: 8 });
+  return aggregate(rule, updates, context(model, parsed, { fold, ...more }));
 }
 
 /**

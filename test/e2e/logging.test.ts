@@ -83,9 +83,11 @@ it('why an answer broke off, which the peer sees as an error and not as the end'
     start > 0
       ? Promise.reject(new Error('the disk is gone'))
       : Promise.resolve(new Uint8Array(length));
+  const readInto = (): Promise<void> => Promise.reject(new Error('nobody reads like this'));
   const failing: BlobStore = {
     ...blobs,
-    open: async (sha256) => (broken ? { sha256, bytes: 10_000_000, read } : blobs.open(sha256)),
+    open: async (sha256) =>
+      broken ? { sha256, bytes: 10_000_000, read, readInto } : blobs.open(sha256),
   };
   const { coordinator, lines } = await logged({ blobs: failing });
   const run = await createRun(coordinator);

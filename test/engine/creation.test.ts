@@ -1,7 +1,6 @@
 /** Runs that could never end well are refused when they are created, with the reason. */
 import { describe, expect, it } from 'vitest';
 import type { RunSpecInput } from '../../protocol/run.js';
-import { ODD_RULE, register } from './support/odd-rule.js';
 import { World } from './support/world.js';
 
 async function refusal(spec: Partial<RunSpecInput>): Promise<unknown> {
@@ -65,12 +64,37 @@ describe('a run', () => {
     ).toBe('created');
   });
 
-  it('of a rule that sends state to clients is refused, since checkpoints do not carry it', async () => {
-    const unregister = register({ broadcast: () => ({}) });
-    try {
-      expect(await refusal({ rule: { name: ODD_RULE } })).toBe('rule_needs');
-    } finally {
-      unregister();
-    }
+  it.each<[string, Partial<RunSpecInput>, string]>([
+    [
+      'that steers with momentum',
+      { rule: { name: 'scaffold' }, training: { momentum: 0.9 } },
+      'rule_needs',
+    ],
+    [
+      'that steers with momentum at one role',
+      { rule: { name: 'scaffold' }, trainingByRole: { target: { momentum: 0.9 } } },
+      'rule_needs',
+    ],
+    [
+      'that averages batches over epochs and counts steps',
+      {
+        ...{ rule: { name: 'fedda', options: { beta: 'auto' } }, cohort: { size: 2 } },
+        ...{ quorum: { min: 2 }, training: { steps: 10 } },
+      },
+      'rule_needs',
+    ],
+    ['that switches a half of a rule on', { training: { controlVariates: true } }, 'bad_request'],
+    [
+      'that contradicts its rule',
+      { rule: { name: 'feddyn' }, training: { dynamicAlpha: 0.5 } },
+      'bad_request',
+    ],
+  ])('%s is refused', async (_, spec, code) => {
+    expect(await refusal({ cohort: { size: 1 }, quorum: { min: 1 }, ...spec })).toBe(code);
+  });
+
+  it('that says what its rule says is created', async () => {
+    const training = { dynamicAlpha: 0.1, momentum: 0.5, steps: 3 };
+    expect(await refusal({ rule: { name: 'feddyn' }, training })).toBe('created');
   });
 });

@@ -40,6 +40,7 @@ function watched(staged: StagedBlob, fate: string[]): StagedBlob {
     sha256: staged.sha256,
     bytes: staged.bytes,
     read: (start, length) => staged.read(start, length),
+    readInto: (start, out) => staged.readInto(start, out),
     commit: async () => {
       await staged.commit();
       fate.push('committed');

@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { TributaryError } from '../../protocol/errors.js';
@@ -25,9 +26,12 @@ describe('configuration', () => {
       trustProxy: 0,
       operatorToken: null,
       blobs: 'directory',
+      ruleFiles: null,
       logLevel: 'info',
       uploadIdleMs: 30_000,
       maxBlobBytes: 1024 ** 3,
+      aggregationThreads: Math.min(availableParallelism(), 2),
+      aggregationLimitMs: 3_600_000,
     });
   });
 
@@ -42,9 +46,12 @@ describe('configuration', () => {
       TRIBUTARY_TRUST_PROXY: 'loopback, 10.0.0.0/8',
       TRIBUTARY_OPERATOR_TOKEN: 'sixteen-letters!',
       TRIBUTARY_BLOBS: 'postgres',
+      TRIBUTARY_RULE_FILES: 'refuse',
       TRIBUTARY_LOG_LEVEL: 'debug',
       TRIBUTARY_UPLOAD_IDLE_MS: '1500',
       TRIBUTARY_MAX_BLOB_BYTES: '2048',
+      TRIBUTARY_AGGREGATION_THREADS: '0',
+      TRIBUTARY_AGGREGATION_LIMIT_MS: '60000',
     });
     expect(config).toEqual({
       databaseUrl: 'postgres://u:p@db/tributary',
@@ -56,9 +63,12 @@ describe('configuration', () => {
       trustProxy: ['loopback', '10.0.0.0/8'],
       operatorToken: 'sixteen-letters!',
       blobs: 'postgres',
+      ruleFiles: 'refuse',
       logLevel: 'debug',
       uploadIdleMs: 1500,
       maxBlobBytes: 2048,
+      aggregationThreads: 0,
+      aggregationLimitMs: 60_000,
     });
   });
 
@@ -98,6 +108,7 @@ describe('configuration', () => {
     ['TRIBUTARY_OPERATOR_TOKEN', 'short', /16 characters.*openssl/],
     ['TRIBUTARY_OPERATOR_TOKEN', 'with spaces in between', /without spaces/],
     ['TRIBUTARY_BLOBS', 's3', /directory, postgres/],
+    ['TRIBUTARY_RULE_FILES', 'yes', /allow, refuse/],
     ['TRIBUTARY_LOG_LEVEL', 'loud', /silent, fatal, error/],
     ['TRIBUTARY_UPLOAD_IDLE_MS', '10', /from 100/],
     ['TRIBUTARY_MAX_BLOB_BYTES', '1e9', /whole number/],

@@ -7,10 +7,11 @@ function recorder(order?: ArrivalOrder) {
   const log: string[] = [];
   const schedule = new Schedule(order);
   let running = 0;
-  const add = (clientId: string, round = 1): void =>
+  const add = (clientId: string, round = 1, last = false): void =>
     schedule.add({
       clientId,
       round,
+      last,
       compute: async () => {
         running++;
         log.push(`train ${clientId}${running > 1 ? ' beside another' : ''}`);
@@ -50,6 +51,21 @@ describe('a schedule', () => {
     for (const name of ['a', 'b', 'c']) add(name);
     await schedule.idle();
     expect(log.slice(3)).toEqual(['send c', 'send a', 'send b']);
+  });
+
+  it('computes what comes last after all others that wait', async () => {
+    const { log, schedule, add } = recorder();
+    add('a', 1, true);
+    add('b');
+    add('c', 1, true);
+    add('d');
+    await schedule.idle();
+    expect(log.filter((line) => line.startsWith('train'))).toEqual([
+      'train b',
+      'train d',
+      'train a',
+      'train c',
+    ]);
   });
 
   it('goes on with what is added later', async () => {

@@ -19,7 +19,7 @@ export interface TrainCall {
 
 export interface ParticipantOptions extends Pick<
   JoinOptions,
-  'url' | 'token' | 'train' | 'evaluate'
+  'url' | 'token' | 'train' | 'evaluate' | 'storage'
 > {
   readonly name: string;
   /** What the plain trainer reports, where no `train` is given. */
@@ -50,7 +50,7 @@ const environment: Environment = { ...hostEnvironment, random: () => 0 };
 const present = new Set<Participant>();
 
 export function participate(options: ParticipantOptions): Participant {
-  const { url, token, name, numExamples = 10, evaluate, onEvent } = options;
+  const { url, token, name, numExamples = 10, evaluate, storage, onEvent } = options;
   const log = new EventLog();
   const [began, calls]: [number[], TrainCall[]] = [[], []];
   const begun = new Signals();
@@ -71,7 +71,7 @@ export function participate(options: ParticipantOptions): Participant {
     onEvent?.(event);
   };
   const { signal } = leaving;
-  const ended = join({ url, token, train, evaluate, signal, onEvent: watch }, environment);
+  const ended = join({ url, token, train, evaluate, storage, signal, onEvent: watch }, environment);
   const participant: Participant = {
     name,
     log,

@@ -7,7 +7,8 @@ import { createLoopback } from '../../server/adapters/loopback.js';
 import { createMemoryStore } from '../../server/adapters/memory-store.js';
 import { systemClock } from '../../server/adapters/system-clock.js';
 import { tfjsOracles } from '../../server/adapters/tfjs-oracle.js';
-import type { Checkpoint } from '../../server/core/ports.js';
+import type { BlobStore, Checkpoint, OracleProvider } from '../../server/core/ports.js';
+import type { Aggregator } from '../../server/engine/aggregator.js';
 import { putBlob } from '../../server/engine/checkpoints.js';
 import { createEngine } from '../../server/engine/create-engine.js';
 import type { ArrivalOrder } from '../../server/simulation/schedule.js';
@@ -28,6 +29,11 @@ export interface SimulatedRunOptions {
   readonly order?: ArrivalOrder;
   /** The proxy set of a FedLAW oracle. */
   readonly proxy?: Uint8Array;
+  /** In memory, if nothing is said. */
+  readonly blobs?: BlobStore;
+  /** In this thread, if nothing is said. */
+  readonly aggregator?: Aggregator;
+  readonly oracles?: OracleProvider;
 }
 
 export interface SimulatedOutcome {
@@ -41,14 +47,15 @@ export interface SimulatedOutcome {
 const silent = { info: () => undefined, warn: () => undefined, error: () => undefined };
 
 export async function simulateRun(options: SimulatedRunOptions): Promise<SimulatedOutcome> {
-  const { players, order, proxy } = options;
-  const [store, blobs, loopback] = [createMemoryStore(), createMemoryBlobStore(), createLoopback()];
+  const { players, order, proxy, aggregator, blobs = createMemoryBlobStore() } = options;
+  const [store, loopback] = [createMemoryStore(), createLoopback()];
   const engine = createEngine({
     store,
     blobs,
     transport: loopback.transport,
     clock: systemClock(),
-    oracles: tfjsOracles(blobs),
+    oracles: options.oracles ?? tfjsOracles(blobs),
+    ...(aggregator && { aggregator }),
     log: silent,
   });
   loopback.bind(engine);

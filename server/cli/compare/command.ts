@@ -1,9 +1,16 @@
 /** What `tributary compare` does. */
 import { runExperiment } from '../../simulation/experiment.js';
-import type { Story } from '../../simulation/stories.js';
-import { domainShift, labelSkew } from '../../simulation/stories.js';
+import { deviation, mean } from '../../simulation/statistics.js';
+import type { Story, StoryRun } from '../../simulation/stories.js';
+import {
+  domainShift,
+  domainShiftControls,
+  labelSkew,
+  labelSkewControls,
+} from '../../simulation/stories.js';
 import { prepareCommonBackend } from '../backend.js';
 import type { CompareOptions } from '../compare.js';
+import { note } from '../note.js';
 import { print, table } from '../output.js';
 import { wholeNumber } from '../options.js';
 
@@ -12,6 +19,8 @@ interface Setting {
   /** Rounds whose accuracy is reported. */
   readonly at: readonly number[];
   readonly story: (seed: number) => Promise<Story>;
+  /** Rows beside the story's own. */
+  readonly controls: readonly StoryRun[];
 }
 
 interface Row {
@@ -37,11 +46,13 @@ function settings(quick: boolean): Setting[] {
       title: `Label skew: MLP 784-64-10, ${CLIENTS} clients, Dirichlet(0.1)`,
       at,
       story: (seed) => labelSkew(seed, rounds, CLIENTS),
+      controls: labelSkewControls,
     },
     {
       title: 'Domain shift: 5 upright sources of 800, 1 target with 100 turned by 45 degrees',
       at,
       story: (seed) => domainShift(seed, rounds),
+      controls: domainShiftControls,
     },
   ];
 }
@@ -62,13 +73,13 @@ export async function compare(options: CompareOptions): Promise<void> {
 }
 
 async function compareOn(
-  { title, at, story: storyOf }: Setting,
+  { title, at, story: storyOf, controls }: Setting,
   seeds: number,
 ): Promise<Comparison> {
   const byRule = new Map<string, number[][]>();
   for (let seed = 1; seed <= seeds; seed++) {
     const story = await storyOf(seed);
-    for (const run of story.runs) {
+    for (const run of [...story.runs, ...controls]) {
       const { accuracy } = await runExperiment(story, run);
       const rows = byRule.get(run.label) ?? [];
       byRule.set(run.label, [...rows, at.map((round) => accuracy[round - 1])]);
@@ -78,13 +89,8 @@ async function compareOn(
   return { title, at, rows: [...byRule].map(([rule, accuracy]) => ({ rule, accuracy })) };
 }
 
-/** Progress goes to standard error: standard output is the table. */
-function note(text: string): void {
-  if (process.stderr.isTTY) process.stderr.write(`\r\u001b[K${text}`);
-}
-
 function rendered({ title, at, rows }: Comparison): string {
-  if (process.stderr.isTTY) process.stderr.write('\r\u001b[K');
+  note('');
   const head = ['rule', ...at.map((round) => `round ${round}`)];
   const cells = rows.map(({ rule, accuracy }) => [
     rule,
@@ -94,8 +100,6 @@ function rendered({ title, at, rows }: Comparison): string {
 }
 
 function meanAndDeviation(values: readonly number[]): string {
-  const mean = values.reduce((a, b) => a + b, 0) / values.length;
-  if (values.length < 2) return (100 * mean).toFixed(2);
-  const variance = values.reduce((sum, v) => sum + (v - mean) ** 2, 0) / (values.length - 1);
-  return `${(100 * mean).toFixed(2)} ± ${(100 * Math.sqrt(variance)).toFixed(2)}`;
+  const centre = (100 * mean(values)).toFixed(2);
+  return values.length < 2 ? centre : `${centre} ± ${(100 * deviation(values)).toFixed(2)}`;
 }

@@ -16,6 +16,7 @@ import type { Task } from '../../../protocol/model.js';
 import type { JoinCommandOptions } from '../join.js';
 import { interruption } from '../interruption.js';
 import { bytes, print } from '../output.js';
+import { noFolder, stateFolder } from './state.js';
 
 /** Examples of a validation set that make one batch of the oracle's answers. */
 const ORACLE_BATCH = 128;
@@ -52,11 +53,17 @@ export async function joinCommand(url: string, options: JoinCommandOptions): Pro
           oracle: tfjsClientOracle({ data: validation, batchSize: ORACLE_BATCH }),
         }
       : {}),
+    storage: options.state ? stateFolder(options.state) : noFolder(warnOfLoss),
     signal: interruption(),
     ...(options.quiet || options.json ? {} : { onEvent: say }),
   });
   if (!options.quiet) print(summary, options.json, summed);
   if (summary.status === 'failed') process.exitCode = 1;
+}
+
+function warnOfLoss(): void {
+  const advice = 'with --state FOLDER it would find that again after a restart';
+  process.stderr.write(`warning: the rule of this run keeps vectors on this client; ${advice}\n`);
 }
 
 function checked(

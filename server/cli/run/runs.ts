@@ -30,6 +30,7 @@ export function shown(run: RunDetail): string {
     .filter(Number.isFinite);
   return [
     `run ${run.id}: ${spec.task.name} under ${run.rule}, seed ${spec.seed}`,
+    ...(spec.rule.module ? [`the rule is the module ${spec.rule.module.slice(0, 12)}`] : []),
     `${run.status}${run.reason ? ` (${run.reason})` : ''}: ${run.now}`,
     ...(accuracy.length > 0
       ? [`accuracy ${sparkline(accuracy)} ${accuracy.at(-1)!.toFixed(4)}`]

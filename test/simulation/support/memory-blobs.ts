@@ -15,6 +15,10 @@ export function testBlobs(): TestBlobs {
     sha256: createHash('sha256').update(bytes).digest('hex'),
     bytes: bytes.byteLength,
     read: (start, length) => Promise.resolve(bytes.subarray(start, start + length)),
+    readInto: (start, out) => {
+      out.set(bytes.subarray(start, start + out.length));
+      return Promise.resolve();
+    },
   });
   const store: TestBlobs = {
     async stage(source, maxBytes) {

@@ -1,0 +1,87 @@
+/** What a client of `tributary join` keeps between rounds, in a folder: see `--state`. */
+import { mkdir, open, readFile, rename } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import type { ClientStorage } from '../../../client/types.js';
+import { TributaryError } from '../../../protocol/errors.js';
+
+/**
+ * One file a client and run, replaced whole: after a crash there is the old one or the new one. Only
+ * the user who runs the client may read it, since it says something of the data.
+ *
+ * @throws TributaryError `storage_unavailable`, from its methods.
+ */
+export function stateFolder(folder: string): ClientStorage {
+  return {
+    load: (key) => onFile(fileOf(folder, key), 'read', readIfThere),
+    save: (key, bytes) => onFile(fileOf(folder, key), 'write', (path) => replace(path, bytes)),
+  };
+}
+
+/**
+ * In place of a folder: nothing outlives the process. The process itself remembers, so there is
+ * nothing to load; `warn` is called when the first vectors are to be kept, since losing them costs the
+ * whole run (docs/decisions/0009).
+ */
+export function noFolder(warn: () => void): ClientStorage {
+  let warned = false;
+  return {
+    load: () => Promise.resolve(null),
+    save: () => {
+      if (!warned) warn();
+      warned = true;
+      return Promise.resolve();
+    },
+  };
+}
+
+/** Keys are made of names, which are plain; a coordinator's word must not lead out of the folder. */
+function fileOf(folder: string, key: string): string {
+  return join(folder, `${key.replace(/[^A-Za-z0-9._-]/g, '_')}.safetensors`);
+}
+
+async function readIfThere(path: string): Promise<Uint8Array | null> {
+  try {
+    return await readFile(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
+    throw error;
+  }
+}
+
+async function replace(path: string, bytes: Uint8Array): Promise<void> {
+  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+  const draft = `${path}.new`;
+  const file = await open(draft, 'w', 0o600);
+  try {
+    await file.writeFile(bytes);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  await rename(draft, path);
+  await syncFolder(dirname(path));
+}
+
+/** A rename is on the disk when its folder is. */
+async function syncFolder(path: string): Promise<void> {
+  if (process.platform === 'win32') return; // cannot open folders; NTFS journals the rename
+  const handle = await open(path, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+async function onFile<T>(
+  path: string,
+  what: 'read' | 'write',
+  work: (path: string) => Promise<T>,
+): Promise<T> {
+  try {
+    return await work(path);
+  } catch (cause) {
+    const message = `--state: cannot ${what} ${path}: ${(cause as Error).message}`;
+    throw new TributaryError('storage_unavailable', message, undefined, { cause });
+  }
+}
