@@ -14,7 +14,7 @@ import { subjects } from './subjects.js';
 
 /** Units of work (see Subject.cost) of one run, at most: then fewer elements are measured. */
 const WORK = 4e9;
-/** For candidates that are ten to a hundred times slower. */
+/** For plain loops, which are ten to a hundred times slower. */
 const SLOW_WORK = 1e9;
 
 export interface CaseResult {
@@ -55,7 +55,7 @@ async function measure(
     plain: { size: slow, run: () => cpuSeconds(() => subject.plain(x, slow)) },
   };
   for (const name of numpy ? subject.numpy : []) {
-    candidates[name] = { size: slow, run: () => numpy!.run(name, K, slow) };
+    candidates[name] = { size: whole, run: () => numpy!.run(name, K, whole) };
   }
   const runs = Object.fromEntries(Object.entries(candidates).map(([name, { run }]) => [name, run]));
   const seconds = await interleaved(runs, { repetitions, warmUp: 2 });

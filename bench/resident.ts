@@ -58,7 +58,6 @@ function pitch(P: number): number {
 
 type Places = ReturnType<typeof layOut>['at'];
 
-// eslint-disable-next-line @typescript-eslint/explicit-function-return-type -- it is its own list
 function layOut(K: number, P: number) {
   let end = PAGE;
   const take = (bytes: number): number => {

@@ -7,8 +7,8 @@ import type { Resident } from './resident.js';
 
 export interface Subject {
   readonly name: string;
-  /** Work for K rows of P elements in units of one element read; decides how many are measured. */
-  cost(K: number): number;
+  /** Work for one element of K rows, in units of reading it; decides how many are measured. */
+  readonly cost: (K: number) => number;
   run(x: Resident, size: number): void;
   plain(x: Resident, size: number): unknown;
   /** Names in in_numpy.py. */

@@ -17,7 +17,7 @@ const copies = ['', 'dist/'];
 
 const options = [
   'server/adapters/wasm-kernels/assembly/index.ts',
-  ...['--outFile', outFile],
+  ...['--baseDir', root, '--outFile', outFile],
   ...['--optimizeLevel', '3', '--shrinkLevel', '0', '--converge', '--noAssert'],
   ...['--runtime', 'stub', '--enable', 'simd', '--importMemory', '--noExportMemory'],
   ...process.argv.slice(2),

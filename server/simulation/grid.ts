@@ -40,7 +40,8 @@ const SHARE = 0.2;
 /**
  * Every rule as its paper has it, told the true share of attackers, but for what has to fit the task:
  * norm-bound's C is the length of an honest update here (.4 to .6), centered-clipping takes its tau
- * from the round, and FLTrust makes enough steps on its root data for an update of that length.
+ * from the round and three iterations, and FLTrust makes enough steps on its root data for an update
+ * of that length.
  */
 const rules: Readonly<Record<string, Readonly<Record<string, number | string>>>> = {
   fedavg: {},
@@ -50,7 +51,7 @@ const rules: Readonly<Record<string, Readonly<Record<string, number | string>>>>
   'multi-krum': { attackers: SHARE },
   bulyan: { attackers: SHARE },
   'geometric-median': { attackers: SHARE },
-  'centered-clipping': { attackers: SHARE, tau: 'median' },
+  'centered-clipping': { attackers: SHARE, tau: 'median', iterations: 3 },
   'norm-bound': { C: 0.5 },
   'clipped-clustering': { attackers: SHARE },
   signguard: { attackers: SHARE },

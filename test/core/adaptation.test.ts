@@ -302,4 +302,26 @@ describe('FedDA and FedGP', () => {
       expect(await run(rates)).toEqual([0.5, 1]);
     }
   });
+
+  it.each([
+    // 1e3, 1e-3, and 1 where the ratio overflows.
+    [0.1, 1e-9, 500, 1],
+    [1e-9, 0.1, 0.0005, 1],
+    [0.1, 1e-310, 0.5, 1],
+    [0.1, 0.05, 1, 0],
+  ])(
+    'hold the ratio of the rates %d and %d, and say so',
+    async (ofTarget, ofSource, moved, held) => {
+      const updates = [
+        target([1, 0], { metrics: { learningRate: ofTarget } }),
+        source('s', [0, 1], { metrics: { learningRate: ofSource } }),
+      ];
+      const rule = findRule('fedda');
+      const aligned = await aggregateWith(rule, { align: 'learningRate' }, [0, 0], updates);
+      expect(aligned.delta[1]).toBeCloseTo(moved, 9);
+      expect(aligned.diagnostics).toEqual({ ratesHeld: held });
+      const plain = await aggregateWith(rule, {}, [0, 0], updates);
+      expect(plain.diagnostics).toEqual({});
+    },
+  );
 });

@@ -89,6 +89,54 @@ describe('coordinate rules', () => {
     );
   });
 
+  it('agree with themselves where every client has the weight 1, which ranks one by one', async () => {
+    const rule = fc.constantFrom(
+      ['median', {}] as const,
+      ['trimmed-mean', { beta: 0.2 }] as const,
+      ['trimmed-mean', { beta: 0.45 }] as const,
+      ['trimmed-mean', { beta: 0 }] as const,
+    );
+    const value = fc.integer({ min: -3, max: 3 }).map((n) => n / 8);
+    const cohort = fc
+      .tuple(fc.integer({ min: 1, max: 40 }), fc.integer({ min: 1, max: 9 }))
+      .chain(([count, size]) =>
+        fc.array(fc.array(value, { minLength: size, maxLength: size }), {
+          minLength: count,
+          maxLength: count,
+        }),
+      );
+    await fc.assert(
+      fc.asyncProperty(rule, cohort, async ([name, options], deltas) => {
+        const run = (weights: string): ReturnType<typeof aggregateWith> =>
+          aggregateWith(
+            findRule(name),
+            { ...options, weights },
+            deltas[0].map(() => 0),
+            updatesOf(deltas),
+          );
+        const [fast, slow] = [await run('uniform'), await run('examples')];
+        expect(fast.delta).toEqual(slow.delta);
+        for (const [client, weight] of Object.entries(slow.weights)) {
+          expect(fast.weights[client]).toBeCloseTo(weight, 12);
+        }
+      }),
+      { seed: 6, numRuns: 100 },
+    );
+  });
+
+  it('refuse a window that is not there', async () => {
+    const rule = coordinateRule({
+      name: 'odd',
+      paper: 'none',
+      options: z.strictObject({}),
+      window: (count) => ({ from: 0, to: count + 1 }),
+      statistic: () => ({ from: 0, to: 1 }),
+    });
+    await expect(aggregate(rule, updatesOf([[1], [2]]), context([0], {}))).rejects.toThrow(
+      /the rule "odd" took the ranks 0 to 3 of 2/,
+    );
+  });
+
   it('refuse a statistic that takes ranks which are not there', async () => {
     for (const window of [
       { from: 0, to: 0 },

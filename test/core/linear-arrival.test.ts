@@ -135,7 +135,7 @@ const variants: { name: string; rule: LinearRule; given: object }[] = [
   ...[
     ['power', { kappa: 2 }] as const,
     ['qfedavg', { q: 5 }] as const,
-    ['term', { t: -20, firstLoss: 1 }] as const,
+    ['term', { t: -20 }] as const,
     ['norm-bound', { C: 0.01, weights: 'examples' }] as const,
   ].map(([name, given]) => ({ name, rule: linear.find((rule) => rule.name === name)!, given })),
 ];

@@ -9,10 +9,10 @@ import { z } from 'zod';
 import { checkMetrics } from '../../server/core/admission.js';
 import { multipliersOf } from '../../server/core/rules/linear/multipliers.js';
 import { projectOnSimplex } from '../../server/core/rules/linear/simplex.js';
-import { medianOf } from '../../server/core/rules/linear/typical.js';
 import { findRule, needsOf, parseOptions, rules } from '../../server/core/rules/index.js';
 import type { RuleState } from '../../server/core/rules/rule.js';
 import { emptyState } from '../../server/core/rules/rule.js';
+import { medianOf } from '../../server/core/rules/statistics.js';
 import type { Aggregated, TestUpdate } from './round.js';
 import { aggregateWith, reader } from './round.js';
 
@@ -59,7 +59,7 @@ function round(
 }
 
 describe('golden values', () => {
-  it.each(cases)('$rule $options, three rounds', async ({ rule, options, rounds }) => {
+  it.each(cases)('$rule $options, $rounds.length rounds', async ({ rule, options, rounds }) => {
     let state = emptyState;
     for (const { updates, expected } of rounds) {
       const after = await round(rule, options, updates, state);
@@ -109,6 +109,22 @@ describe('power', () => {
     ]);
     expect(ours.delta).toEqual(same.delta);
     expect(ours.weights).toEqual(same.weights);
+  });
+
+  it('keeps the digits of small clients with kappa above 1', async () => {
+    const two = updatesOf({ numExamples: 1, delta: [1e-4] }, { numExamples: 2, delta: [1e-4] });
+    const { delta, diagnostics } = await round('power', { kappa: 2 }, two);
+    expect(Math.abs(delta[0] - 1e-4)).toBeLessThan(1e-9);
+    expect(diagnostics.clipped).toBe(0);
+  });
+
+  it('with kappa above 1, holds a count at 256 medians of the round before', async () => {
+    const { state } = await round('power', { kappa: 2 }, sizes);
+    const counts = [{ numExamples: 45 }, { numExamples: 90 }, { numExamples: 45 * 300 }];
+    const after = await round('power', { kappa: 2 }, updatesOf(...counts), state);
+    expect(after.weights.c1 / after.weights.c0).toBeCloseTo(4, 9);
+    expect(after.weights.c2 / after.weights.c0).toBeCloseTo(65_536, 4);
+    expect(after.diagnostics.clipped).toBe(1);
   });
 });
 
@@ -162,6 +178,16 @@ describe('qfedavg', () => {
     expect(after.weights.c2).toBeCloseTo(after.weights.c1, 12);
     expect(after.diagnostics.clipped).toBe(1);
   });
+
+  it('takes nothing for typical from a round without losses', async () => {
+    const none = await round('qfedavg', {}, losses(0, 0));
+    const fresh = await round('qfedavg', {}, losses(1, 1));
+    const after = await round('qfedavg', {}, losses(1, 1), none.state);
+    // L 10, losses 1: (10 * 1 + 10 * 2) / (100 * 1 + 10 + 100 * 4 + 10)
+    expect(after.delta[0]).toBeCloseTo(30 / 520, 9);
+    const later = await round('qfedavg', {}, losses(0, 0), fresh.state);
+    expect(later.state).toEqual(fresh.state);
+  });
 });
 
 describe.each([
@@ -169,15 +195,24 @@ describe.each([
   ['kl-dro', { tau: 0.5 }],
 ])('%s %o', (name, options) => {
   it('depends on differences of losses alone', async () => {
-    const one = await round(name, { ...options, firstLoss: 1 }, losses(1, 1.5, 0.25));
-    const shifted = await round(name, { ...options, firstLoss: 101 }, losses(101, 101.5, 100.25));
+    const one = await round(name, options, losses(1, 1.5, 0.25));
+    const shifted = await round(name, options, losses(101, 101.5, 100.25));
     for (const client of ['c0', 'c1', 'c2']) {
       expect(shifted.weights[client]).toBeCloseTo(one.weights[client], 9);
     }
   });
 
-  it('holds a weight at 256 times the examples, and says how many', async () => {
-    const after = await round(name, options, losses(0, 2.5, 4, 1000));
+  it('holds nobody in a first round, however far the losses are apart', async () => {
+    const { weights, diagnostics } = await round(name, options, losses(0, 2.5, 5.5));
+    // exp(2 * -3), exp(2 * -5.5)
+    expect(weights.c1 / weights.c2).toBeCloseTo(2.4787521767e-3, 12);
+    expect(weights.c0 / weights.c2).toBeCloseTo(1.670170079e-5, 12);
+    expect(diagnostics.clipped).toBe(0);
+  });
+
+  it('holds a weight at 256 times the examples after it, and says how many', async () => {
+    const { state } = await round(name, options, losses(0, 0.25, 0));
+    const after = await round(name, options, losses(0, 2.5, 4, 1000), state);
     expect(after.weights.c2 / after.weights.c0).toBeCloseTo(256, 4);
     expect(after.weights.c3).toBe(after.weights.c2);
     expect(after.diagnostics).toMatchObject({
@@ -214,9 +249,11 @@ describe('inverse-variance', () => {
     ).rejects.toThrow(/"variance" of client "c0"/);
   });
 
-  it('holds who claims next to none at 65536 times what is typical', async () => {
+  it('holds who claims next to none at 65536 times what was typical', async () => {
+    const one = updatesOf({ metrics: { variance: 1 } });
+    const { state } = await round('inverse-variance', {}, one);
     const two = updatesOf({ metrics: { variance: 1 } }, { metrics: { variance: 1e-200 } });
-    const { weights, diagnostics } = await round('inverse-variance', {}, two);
+    const { weights, diagnostics } = await round('inverse-variance', {}, two, state);
     expect(weights.c1 / weights.c0).toBeCloseTo(65_536, 3);
     expect(diagnostics.clipped).toBe(1);
   });
@@ -282,15 +319,38 @@ describe('feasible', () => {
 describe('norm-bound', () => {
   const updates = updatesOf({ delta: [3, 4] }, { delta: [0, 1] }, { delta: [-2, 0] });
 
-  it('only measures in a first round without C, and bounds by that median in the next', async () => {
+  it('bounds by its own median in a first round without C, and by that one in the next', async () => {
     const first = await round('norm-bound', {}, updates);
-    expect([...first.delta]).toEqual([0, 0]);
-    expect(first.diagnostics).toMatchObject({ bound: 0, clipped: 3 });
-    const second = await round('norm-bound', {}, updates, first.state);
     // (3, 4) comes down to length 2: (1.2, 1.6); then the mean.
-    expect(second.delta[0]).toBeCloseTo((1.2 - 2) / 3, 9);
-    expect(second.delta[1]).toBeCloseTo((1.6 + 1) / 3, 9);
-    expect(second.diagnostics).toMatchObject({ bound: 2, clipped: 1 });
+    expect(first.delta[0]).toBeCloseTo((1.2 - 2) / 3, 9);
+    expect(first.delta[1]).toBeCloseTo((1.6 + 1) / 3, 9);
+    expect(first.diagnostics).toMatchObject({ bound: 2, clipped: 1 });
+    const longer = updates.map((update) => ({ ...update, delta: [0, 8] }));
+    const second = await round('norm-bound', {}, longer, first.state);
+    expect(second.delta[1]).toBeCloseTo(2, 9);
+    expect(second.diagnostics).toMatchObject({ bound: 2, clipped: 3 });
+  });
+
+  it('is not brought to a stop by a round in which most did not move', async () => {
+    const first = await round('norm-bound', {}, updates);
+    const still = updatesOf({ delta: [0, 0] }, { delta: [0, 0] }, { delta: [1, 1] });
+    const { state } = await round('norm-bound', {}, still, first.state);
+    expect(state).toEqual(first.state);
+  });
+
+  it.each([
+    ['norm-bound', 2, 5],
+    ['norm-bound', 0.4, 1],
+    ['norm-bound-median', 2, 5],
+  ])('%s with attackers %d needs %d updates', async (name, attackers, enough) => {
+    const rule = findRule(name);
+    expect(rule.minUpdates(parseOptions(rule, { attackers }))).toBe(enough);
+    expect(rule.minUpdates(parseOptions(rule, {}))).toBe(1);
+    const many = Array.from({ length: enough }, () => ({}));
+    await expect(round(name, { attackers }, updatesOf(...many))).resolves.toBeDefined();
+    if (enough === 1) return;
+    const tooFew = round(name, { attackers }, updatesOf(...many.slice(1)));
+    await expect(tooFew).rejects.toMatchObject({ code: 'rule_needs' });
   });
 
   it('moves the model by no more than C, whoever sends whatever', async () => {

@@ -239,6 +239,49 @@ describe('influence, by hand', () => {
   );
 });
 
+describe('an oracle that is beyond use', () => {
+  const updates = [update('a', [1, 0]), update('b', [0, 1])];
+  const of = (grad: readonly number[]): LossOracle => ({
+    batches: 1,
+    lossAndGrad: () => Promise.resolve({ loss: 1, grad: Float32Array.from(grad) }),
+  });
+
+  it.each([
+    'influence',
+    'mimic',
+    'fltrust',
+    'fedlaw',
+    'soup-learned',
+    'proxy-only',
+    'proxy-finetune',
+  ])('whose gradient is NaN is refused by %s, by name and batch', async (rule) => {
+    await expect(at(rule, {}, updates, of([0, NaN]))).rejects.toMatchObject({
+      code: 'not_finite',
+      message: expect.stringMatching(new RegExp(`"${rule}".*NaN.*batch 0`)) as string,
+    });
+  });
+
+  it('by gradients that overflow ends the search for a ridge', async () => {
+    const steep: LossOracle = {
+      batches: 1,
+      lossAndGrad: (params) =>
+        Promise.resolve({ loss: 1, grad: params.map((w) => (w > 0 ? 3e38 : -3e38)) }),
+    };
+    await expect(at('influence', {}, updates, steep)).rejects.toMatchObject({
+      code: 'not_finite',
+      message: expect.stringMatching(/"influence".*curvature/) as string,
+    });
+  });
+
+  it('by a step that overflows is refused, and does not leave the model as it was', async () => {
+    const far = at('mimic', { learningRate: 1e6, epochs: 1 }, updates, of([3e38, 0]));
+    await expect(far).rejects.toMatchObject({
+      code: 'not_finite',
+      message: expect.stringMatching(/"mimic" diverged.*learningRate/) as string,
+    });
+  });
+});
+
 describe('mimic, by hand', () => {
   it("counts updates by how far they go along the server's own", async () => {
     // One step towards (3, 4): r has the direction (.6, .8). Projections 3, 1.6 and below 0.

@@ -100,6 +100,12 @@ describe('server optimizers', () => {
     }
   });
 
+  it.each(['adam', 'yogi', 'adagrad'])('%s with tau 0 leaves what never moved', (name) => {
+    const moves = steps(name, { tau: 0 }).map(([, , last]) => last);
+    expect(moves.slice(0, 2)).toEqual([0, 0]);
+    expect(moves[2]).toBeGreaterThan(0);
+  });
+
   it('yogi comes down slowly where adam forgets', () => {
     const spike = [1, ...Array<number>(20).fill(0.01)];
     const last = (name: string): number => {
@@ -149,7 +155,7 @@ describe('server optimizers', () => {
   it.each([
     ['sgd', { eta: 0 }],
     ['momentum', { beta: 1 }],
-    ['adam', { tau: 0 }],
+    ['adam', { tau: -1 }],
     ['adagrad', { beta2: 0.9 }],
     ['yogi', { beta2: 1 }],
     ['adam', { momentum: 0.9 }],

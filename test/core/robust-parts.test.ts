@@ -8,7 +8,6 @@ import { twoClusters } from '../../server/core/rules/robust/average-linkage.js';
 import {
   cosineDistances,
   distancesFrom,
-  middle,
   squaredDistances,
 } from '../../server/core/rules/robust/geometry.js';
 import { largestCluster } from '../../server/core/rules/robust/mean-shift.js';
@@ -69,6 +68,12 @@ describe('mean shift', () => {
     expect(largestCluster([[0.3, 0.7]])).toEqual([0]);
     expect(largestCluster([[8], [0], [8.1], [0.1]])).toEqual([0, 2]);
   });
+
+  it('takes two of three together that are near each other, whoever comes first', () => {
+    expect(largestCluster([[9], [0], [0.5]])).toEqual([1, 2]);
+    expect(largestCluster([[0], [9], [0.5]])).toEqual([0, 2]);
+    expect(largestCluster([[0], [9]])).toEqual([0, 1]);
+  });
 });
 
 describe('the top direction', () => {
@@ -115,11 +120,6 @@ describe('geometry by inner products', () => {
     const [first, second] = cosineDistances(products(vectors));
     expect([...first]).toEqual([0, 1, 1]);
     expect([...second]).toEqual([1, 0, 1]);
-  });
-
-  it('knows the middle of an even and an odd number of values', () => {
-    expect(middle([5, 1, 30])).toBe(5);
-    expect(middle([5, 1, 30, 7])).toBe(6);
   });
 });
 

@@ -87,15 +87,9 @@ function run(
   return aggregateWith(rule, options, model, updates, { layout, oracle });
 }
 
-/** Options without which a rule would show nothing here. */
-const settings: Readonly<Record<string, object>> = {
-  // Without a bound, a first round only measures.
-  'norm-bound': { C: 4 },
-};
-
 /** Every rule, and where it asks more of clients under some option, with that too. */
 const variants: Variant[] = [...rules.values()].flatMap((rule) => {
-  const options = settings[rule.name] ?? {};
+  const options = {};
   const plain = { title: rule.name, rule, options };
   const asksMore =
     rule.needs.vectors?.length !== needsOf(rule, parseOptions(rule, options)).vectors?.length;
@@ -112,6 +106,7 @@ const notTheMean: Readonly<Record<string, string>> = {
   feddyn: 'h adds to the mean of the models',
   fedmgda: 'goes along the directions of the updates, whatever their length',
   mimic: 'counts only what points to where the server would go, which is nowhere',
+  influence: 'goes as far as the loss falls, and a flat one falls nowhere',
   fltrust: 'trusts what points along its own update, which is zero',
   'proxy-only': 'ignores the updates',
 };

@@ -77,12 +77,13 @@ describe('scaffold', () => {
     expect([...first.state.tensors.control]).toEqual([-0.25, 0.1875]);
   });
 
-  it('may weigh the updates by examples, never the control variates', async () => {
+  it('weighs updates and control variates by examples alike where it is asked to', async () => {
     const options = { weights: 'examples' };
     const after = await aggregateWith(scaffold, options, [1, 2], two, { numClients: 4 });
     expect([...after.model]).toEqual([1.4375, 1.25]);
     expect(after.weights).toEqual({ a: 0.75, b: 0.25 });
-    expect([...after.state.tensors.control]).toEqual([-0.25, 0.1875]);
+    // 2 of 4 clients, and (10 b + 30 a) / 40 of their changes.
+    expect([...after.state.tensors.control]).toEqual([0.125, 0.21875]);
   });
 
   it('is the algorithm of the paper, round by round, one client missing', async () => {

@@ -126,6 +126,14 @@ describe('several steps', () => {
     });
     expect(rule.options.safeParse({ rule: {}, optimizer: {}, after: [{}] }).success).toBe(false);
     expect(rule.name).toBe('uniform+sgd+ema+bcwi');
+    expect(() =>
+      parseOptions(rule, { rule: {}, optimizer: {}, after: [{}, { decay: 1 }] }),
+    ).toThrow(
+      expect.objectContaining({
+        code: 'rule_options',
+        message: expect.stringContaining('"bcwi" has no option "decay"') as string,
+      }),
+    );
   });
 });
 

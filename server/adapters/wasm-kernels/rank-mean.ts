@@ -9,9 +9,10 @@ const VECTOR_BYTES = 16;
 /** Vectors of four elements in a tile, at most. */
 const WIDTH = 16;
 
-/** Vectors of a tile that all rows, and one of infinities, have room for. */
+/** Vectors of a tile that all rows, and one of infinities, have room for: a multiple of four. */
 export function tileWidth(count: number, bytes: number): number {
-  return Math.max(1, Math.min(WIDTH, Math.floor(bytes / (count + 1) / VECTOR_BYTES)));
+  const most = Math.min(WIDTH, bytes / (count + 1) / VECTOR_BYTES);
+  return Math.max(4, Math.floor(most / 4) * 4);
 }
 
 /** @param beyond for more rows than the memory has room for */

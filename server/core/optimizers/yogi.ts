@@ -11,6 +11,7 @@
  * round it stays slow for long.
  */
 import { z } from 'zod';
+import { adaptiveStep } from './adaptive-step.js';
 import type { ServerOptimizer } from './optimizer.js';
 import { slot } from './slots.js';
 
@@ -18,7 +19,7 @@ const options = z.strictObject({
   eta: z.number().positive().default(0.01),
   beta1: z.number().min(0).lt(1).default(0.9),
   beta2: z.number().min(0).lt(1).default(0.99),
-  tau: z.number().positive().default(1e-3),
+  tau: z.number().nonnegative().default(1e-3),
 });
 
 export const yogi: ServerOptimizer<z.infer<typeof options>> = {
@@ -26,14 +27,15 @@ export const yogi: ServerOptimizer<z.infer<typeof options>> = {
   summary: 'Adam whose second moment falls slowly: FedYogi with fedavg.',
   paper: 'Reddi et al., ICLR 2021, "Adaptive Federated Optimization"',
   options,
-  apply(delta, state, { eta, beta1, beta2, tau }) {
+  apply(delta, state, given) {
+    const { beta1, beta2, tau } = given;
     const m = slot(state, 'm', delta.length, 0);
     const v = slot(state, 'v', delta.length, tau * tau);
     const step = delta.map((d, i) => {
       const squared = d * d;
       m[i] = beta1 * m[i] + (1 - beta1) * d;
       v[i] -= (1 - beta2) * squared * Math.sign(v[i] - squared);
-      return (eta * m[i]) / (Math.sqrt(v[i]) + tau);
+      return adaptiveStep(given, m[i], v[i]);
     });
     return { delta: step, state: { ...state, tensors: { m, v } } };
   },

@@ -14,7 +14,9 @@
  * turned round) it keeps.
  *
  * It breaks with more than a quarter of attackers, which it refuses, and where clients differ much:
- * only n - 4f values of n count for any coordinate. ALIE was made to pass it.
+ * only n - 4f values of n count for any coordinate. ALIE was made to pass it. A share of attackers
+ * is more of some rounds than they can bear: at 0.2, seven updates are enough, and of ten two may
+ * be attackers, for which eleven are. Give a whole number where cohorts vary.
  */
 import { z } from 'zod';
 import type { RankWindow } from '../kernels/kernels.js';

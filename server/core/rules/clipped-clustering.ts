@@ -13,15 +13,18 @@
  * gradient turned round, flipped labels, ALIE and IPM.
  *
  * It breaks where clients differ much: a cluster is thrown away in every round, and where nobody
- * attacks it is the rarest kind. Few clients make it worse: of three, one is always dropped.
+ * attacks it is the rarest kind. Few clients make it worse: of three, one is always dropped, and
+ * rounds of fewer are refused.
  */
 import { z } from 'zod';
+import { clip } from './clipping.js';
 import { combinationRule } from './families/combination.js';
 import { attackersOption, cohortOf, withstanding } from './robust/attackers.js';
 import { twoClusters } from './robust/average-linkage.js';
-import { cosineDistances, lengths, middle, productsOf } from './robust/geometry.js';
-import { clip, meanOver, selectionDiagnostics } from './robust/selection.js';
+import { cosineDistances, lengths, productsOf } from './robust/geometry.js';
+import { meanOver, selectionDiagnostics } from './robust/selection.js';
 import { robustWeights } from './robust-weights.js';
+import { medianOf } from './statistics.js';
 
 const clustered = combinationRule({
   name: 'clipped-clustering',
@@ -30,10 +33,12 @@ const clustered = combinationRule({
     'Li et al., IEEE Transactions on Big Data 2023, "An Experimental Study of Byzantine-Robust Aggregation Schemes in Federated Learning"',
   options: z.strictObject({ attackers: attackersOption, weights: robustWeights }),
   needs: {},
+  // Of two, each would be a cluster, and the order of ids would say which one is kept.
+  minUpdates: () => 3,
   async combine(x, { options }) {
     const products = await productsOf(x);
     const norms = lengths(products);
-    const medianNorm = middle(norms);
+    const medianNorm = medianOf(norms);
     const { clusters, distance } = twoClusters(cosineDistances(products));
     const larger = clusters.reduce((a, b) => (b.length > a.length ? b : a));
     const factor = (update: number): number => clip(norms[update], medianNorm);

@@ -7,6 +7,7 @@ import type { ServerOptimizer } from '../optimizers/optimizer.js';
 import type { AnyStep } from '../steps/step.js';
 import { joinStates, partOf } from './composed-state.js';
 import { commonDiagnostics } from './diagnostics.js';
+import { parseOptions } from './options.js';
 import type { AggregationRule, RuleContext, RuleState, UpdateFacts } from './rule.js';
 
 export interface ComposedOptions<O, P> {
@@ -103,6 +104,6 @@ function composedOptions<O, P>(
     .array(z.unknown())
     .length(steps.length)
     .default(() => steps.map(() => ({})))
-    .transform((given) => given.map((options, i) => steps[i].options.parse(options)));
+    .transform((given) => given.map((options, i) => parseOptions(steps[i], options)));
   return z.strictObject({ rule: rule.options, optimizer: optimizer.options, after: ofSteps });
 }

@@ -18,7 +18,13 @@
  */
 import { z } from 'zod';
 import { combinationRule } from './families/combination.js';
-import { assumedAttackers, attackersOption, cohortOf, withstanding } from './robust/attackers.js';
+import {
+  assumedAttackers,
+  attackersOption,
+  cohortOf,
+  floorOfShare,
+  withstanding,
+} from './robust/attackers.js';
 import type { Products } from './robust/geometry.js';
 import { productsOf } from './robust/geometry.js';
 import { lowest, meanOver, scoreDiagnostics, selectionDiagnostics } from './robust/selection.js';
@@ -44,7 +50,7 @@ const spectral = combinationRule({
   async combine(x, { options }) {
     const products = await productsOf(x);
     const f = assumedAttackers(options.attackers, x.updates.length);
-    const toDrop = Math.floor(options.c * f + 1e-9);
+    const toDrop = floorOfShare(options.c, f);
     const { selected, scores, share } = filtered(products, toDrop, options.iterations);
     return {
       coefficients: meanOver(x.updates, selected, options),

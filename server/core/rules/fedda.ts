@@ -10,13 +10,14 @@
  * Use it where one client with few examples is what counts, and the others have much data from
  * another domain. It breaks where sources are far off: with a fixed beta they pull the target away
  * as much as near ones, and with `auto` the target must send its batch updates. `align:
- * learningRate` believes the rates that clients report, so use it only among sites you trust.
+ * learningRate` and `auto` believe the rates that clients report, up to a thousand times each other's
+ * (`ratesHeld`), so use them only among sites you trust.
  */
 import { z } from 'zod';
 import {
   adaptationNeeded,
   adaptationNeeds,
-  betaDiagnostics,
+  sourceDiagnostics,
   pulled,
   sourceOptions,
   sourcesOf,
@@ -36,7 +37,7 @@ export const fedda = combinationRule({
     const sources = await sourcesOf(x, options, layout.size, ({ da }) => da);
     return {
       coefficients: pulled(x, sources, ({ share, beta, scale }) => share * beta * scale),
-      diagnostics: betaDiagnostics(sources, options),
+      diagnostics: sourceDiagnostics(sources, options),
     };
   },
 });

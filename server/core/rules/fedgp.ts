@@ -18,7 +18,7 @@ import type { AdaptationWorkspace } from './adaptation/sources.js';
 import {
   adaptationNeeded,
   adaptationNeeds,
-  betaDiagnostics,
+  sourceDiagnostics,
   pulled,
   sourceOptions,
   sourcesOf,
@@ -53,7 +53,7 @@ export const fedgp = combinationRule({
       const along = grams.map((gram) => share * beta * projection(gram, x, update));
       return o.granularity === 'model' ? along[0] : along;
     });
-    return { coefficients, diagnostics: betaDiagnostics(sources, o) };
+    return { coefficients, diagnostics: sourceDiagnostics(sources, o) };
   },
 });
 

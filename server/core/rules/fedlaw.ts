@@ -15,10 +15,11 @@
  * It breaks where the proxy set is not like the data that counts, and hazard: gamma is unbounded.
  * 1.45 was seen in a first round, and with 4 of 10 clients on random labels learning both collapsed
  * (75.2 against FedAvg's 86.5) while learning lambda alone reached 91.5. Set `gammaMax` (1, say)
- * or `learn: lambda` where clients may be that bad.
+ * or `learn: lambda` where clients may be that bad. A client so bad that a mixture with it has no
+ * finite loss ends the round (`not_finite`).
  */
 import { z } from 'zod';
-import { TributaryError } from '../../../protocol/errors.js';
+import { askOracle, meanLoss } from './combination/proxy.js';
 import type { CombinationContext } from './families/combination.js';
 import { combinationRule } from './families/combination.js';
 import type { Workspace } from './families/workspace.js';
@@ -100,7 +101,8 @@ async function learn(x: X, o: Options, start: Mixture): Promise<Mixture> {
   const step = descent(o, point.length);
   for (let epoch = 0; epoch < o.epochs; epoch++) {
     for (let batch = 0; batch < x.oracle.batches; batch++) {
-      const { grad } = await ask(x, capped(parametrisation.mixture(point), o), batch);
+      const params = await x.at(coefficientsOf(capped(parametrisation.mixture(point), o)));
+      const { grad } = await askOracle('fedlaw', x.oracle, params, batch);
       const slopes = await x.dot(grad);
       step(point, learnable(parametrisation.gradient(point, slopes), o.learn));
       // Projected after every step, so that lambda is learned at the gamma that is used.
@@ -118,20 +120,8 @@ function learnable(gradient: Float64Array, which: Options['learn']): Float64Arra
   return gradient;
 }
 
-async function ask(x: X, mixture: Mixture, batch: number): ReturnType<X['oracle']['lossAndGrad']> {
-  const answer = await x.oracle.lossAndGrad(await x.at(coefficientsOf(mixture)), batch);
-  if (Number.isFinite(answer.loss)) return answer;
-  const message = `the rule "fedlaw" got the loss ${answer.loss} on batch ${batch} of the proxy set`;
-  throw new TributaryError('not_finite', message);
-}
-
-/** The mean over batches. */
 async function proxyLoss(x: X, mixture: Mixture): Promise<number> {
-  let total = 0;
-  for (let batch = 0; batch < x.oracle.batches; batch++) {
-    total += (await ask(x, mixture, batch)).loss;
-  }
-  return total / x.oracle.batches;
+  return meanLoss('fedlaw', x.oracle, await x.at(coefficientsOf(mixture)));
 }
 
 async function report(

@@ -9,7 +9,8 @@
  * trusted the model stays as it is.
  *
  * Use it where a small clean data set of the task can be had (the paper: 100 examples): it needs no
- * f, and holds with more attackers than honest clients. The paper claims it against flipped labels,
+ * f, and holds with more attackers than honest clients. (Say `attackers`, and rounds of attackers
+ * alone are refused: n > f.) The paper claims it against flipped labels,
  * scaled backdoors (model replacement) and attacks made for other rules.
  *
  * It breaks where the root data are unlike the clients' (who know what it lacks are not trusted),
@@ -17,12 +18,13 @@
  * and `epochs` so that `rootNorm` is about the clients' `medianNorm`, or it crawls.
  */
 import { z } from 'zod';
-import { TributaryError } from '../../../protocol/errors.js';
+import { trainOnProxy } from './combination/proxy.js';
 import { combinationRule } from './families/combination.js';
-import type { Workspace } from './families/workspace.js';
-import { middle } from './robust/geometry.js';
+import { assumedAttackers, attackersIfSaid, withstanding } from './robust/attackers.js';
+import { medianOf } from './statistics.js';
 
 const options = z.strictObject({
+  attackers: attackersIfSaid(1),
   learningRate: z
     .number()
     .positive()
@@ -35,20 +37,16 @@ const options = z.strictObject({
     .default(1)
     .describe('Passes over the root data in a round, one step a batch.'),
 });
-type Options = z.infer<typeof options>;
 
-const needs = { oracle: true } as const;
-type X = Workspace<typeof needs>;
-
-export const fltrust = combinationRule({
+const byDirection = combinationRule({
   name: 'fltrust',
   summary: "Trusts each update as far as it points along the coordinator's own.",
   paper:
     'Cao et al., NDSS 2021, "FLTrust: Byzantine-robust Federated Learning via Trust Bootstrapping"',
   options,
-  needs,
+  needs: { oracle: true },
   async combine(x, { options: o, model }) {
-    const root = await rootUpdate(x, o, model);
+    const root = Float32Array.from(await trainOnProxy('fltrust', x.oracle, model, o));
     const rootNorm = norm(root);
     const along = (await x.dot(root)).updates;
     const norms = x.updates.map((update) => update.norm);
@@ -61,7 +59,7 @@ export const fltrust = combinationRule({
         trusted: trust.filter((t) => t > 0).length,
         meanTrust: total / trust.length,
         rootNorm,
-        medianNorm: middle(norms),
+        medianNorm: medianOf(norms),
       },
     };
   },
@@ -72,33 +70,13 @@ function ratio(part: number, whole: number): number {
   return whole > 0 ? part / whole : 0;
 }
 
-/**
- * D_0, by plain gradient descent in the oracle's order of batches.
- * @throws TributaryError `not_finite` where it diverges.
- */
-async function rootUpdate(
-  x: X,
-  { learningRate, epochs }: Options,
-  model: Float32Array,
-): Promise<Float32Array> {
-  const params = Float64Array.from(model);
-  for (let step = 0; step < epochs * x.oracle.batches; step++) {
-    const batch = step % x.oracle.batches;
-    const { loss, grad } = await x.oracle.lossAndGrad(Float32Array.from(params), batch);
-    if (!Number.isFinite(loss)) refuse(`got the loss ${loss} on batch ${batch} of the root data`);
-    for (let i = 0; i < params.length; i++) params[i] -= learningRate * grad[i];
-  }
-  const update = Float32Array.from(params, (value, i) => value - model[i]);
-  if (!Number.isFinite(norm(update))) refuse('diverged on the root data: lower its learningRate');
-  return update;
-}
-
-function refuse(why: string): never {
-  throw new TributaryError('not_finite', `the rule "fltrust" ${why}`);
-}
-
 function norm(vector: Float32Array): number {
   let squares = 0;
   for (const value of vector) squares += value * value;
   return Math.sqrt(squares);
 }
+
+export const fltrust = withstanding(byDirection, {
+  isEnough: (n, { attackers = 0 }) => n > assumedAttackers(attackers, n),
+  condition: 'n > f',
+});

@@ -14,7 +14,9 @@
  * It breaks against attackers that agree on a point near the honest ones (ALIE, IPM), and where
  * attackers are both many and far: four iterations from the mean bring a fifth of the clients at one
  * distance R down to about 1e-10 R, two fifths only to 1e-3 R, and at distances of several orders of
- * magnitude the nearer ones hide behind the furthest. More `iterations` mend that.
+ * magnitude the nearer ones hide behind the furthest. More `iterations` mend that. Beyond 2^28
+ * products (n^2 parameters) the Gram matrix is summed in float32, each product off by about
+ * 1e-7 |D_i| |D_j|: distances below a thousandth of the updates' length are then mostly rounding.
  */
 import { z } from 'zod';
 import { combinationRule } from './families/combination.js';

@@ -12,16 +12,19 @@
  * does, the maximum runs off to infinity: then as much is added to Q's diagonal as makes it positive
  * definite, and `ridge` of the diagnostics says how much.
  *
- * `constraint: simplex` (a >= 0, sum 1) is the default: the model of the loss is only good near the
- * updates that were made, and inside their hull no coefficient can run away. `nonnegative` lets the
- * length of the step be found too, and takes nothing from updates that all hurt; `none` also goes
- * against an update, which is Newton's step in their span.
+ * By default nothing constrains a: it is Q^-1 p, Newton's step in the span of the updates, which may
+ * go against an update and further than any. `constraint: nonnegative` (a >= 0) takes nothing from
+ * updates that all hurt; `simplex` (a >= 0, sum 1) stays inside the hull of the updates, where the
+ * model of the loss is good and no coefficient can run away.
  *
  * Use it where a small proxy set is like the data that counts and one pass of learning, as FedLAW
  * makes it, is too slow to find out who helps. It breaks with more clients than the proxy set can
- * tell apart, and where updates are so long that the loss is no parabola along them.
+ * tell apart, and where updates are so long that the loss is no parabola along them: the step may
+ * then be far too long, and made of rounding. `ridge` shortens it, and `simplex` holds it. An update
+ * a tenth of which (`difference`) gives no finite loss or gradient ends the round (`not_finite`).
  */
 import { z } from 'zod';
+import { TributaryError } from '../../../protocol/errors.js';
 import { meanLossAndGrad } from './combination/proxy.js';
 import type { Quadratic } from './combination/quadratic.js';
 import {
@@ -37,7 +40,7 @@ import type { Workspace } from './families/workspace.js';
 const options = z.strictObject({
   constraint: z
     .enum(['simplex', 'nonnegative', 'none'])
-    .default('simplex')
+    .default('none')
     .describe('simplex: a mean of the updates. nonnegative: of any length. none: any signs too.'),
   ridge: z
     .number()
@@ -77,6 +80,11 @@ export const influence = combinationRule({
   },
 });
 
+function refuse(what: string): never {
+  const message = `the rule "influence" got ${what} of the proxy loss: look for a client that diverged, or lower the option "difference"`;
+  throw new TributaryError('not_finite', message);
+}
+
 /** Q by central differences of gradients, made symmetric. */
 async function curvature(
   x: X,
@@ -96,16 +104,23 @@ async function curvature(
   return raw.map((value, at) => (value + raw[(at % size) * size + Math.floor(at / size)]) / 2);
 }
 
-/** Q with the ridge, and with more of it until it is positive definite. */
+/**
+ * Q with the ridge, and with more of it until it is positive definite.
+ * @throws TributaryError `not_finite`.
+ */
 function convex(
   { size, Q, p }: Quadratic,
   wanted: number,
 ): { problem: Quadratic; factor: Float64Array; ridge: number } {
+  const bad = Q.find((value) => !Number.isFinite(value));
+  // No ridge would ever make it positive definite.
+  if (bad !== undefined) refuse(`${bad} among the curvatures`);
   let trace = 0;
   for (let i = 0; i < size; i++) trace += Math.abs(Q[i * size + i]);
   const unit = trace > 0 ? trace / size : 1;
   for (let relative = wanted; ; relative = Math.max(2 * relative, 1e-6)) {
     const ridge = relative * unit;
+    if (!Number.isFinite(ridge)) refuse('curvatures that no ridge makes positive');
     const lifted = Q.map((value, at) => (at % (size + 1) === 0 ? value + ridge : value));
     const factor = cholesky(lifted, size);
     if (factor) return { problem: { size, Q: lifted, p }, factor, ridge };

@@ -3,23 +3,27 @@
  *
  *     new = w + mean_i [ D_i min(1, C / |D_i|) ]
  *
- * C is an option, or the median norm of the round before. Without C nothing is known in the first
- * round of a run: any bound would be a guess, and none would let one update replace the model. So
- * that round only measures, and leaves the model as it is. `norm-bound-median` takes the median of
- * the same round and needs no such round, but must have all updates before it can fold any.
+ * C is an option, or the median norm of the round before; in the first round of a run, which has
+ * none before it, the median of that round itself. `norm-bound-median` takes the round's own median
+ * always, but must then have all updates before it can fold any.
  *
  * Use it against updates that win by their size: boosted backdoors, model replacement, clients with
  * a learning rate that is far off. It breaks against attackers that stay small (label flips, ALIE),
- * and slows down honest clients that have most to teach. With `weights: examples` a client's claim
- * counts, which the bound does not hold.
+ * and slows down honest clients that have most to teach. Without C it breaks where half of a round
+ * are attackers, for they choose the next bound. With `weights: examples` a client's claim counts,
+ * which the bound does not hold. Say `attackers`, and rounds with n < 2f + 1 are refused.
  */
 import { z } from 'zod';
+import { boundDiagnostics, clip } from './clipping.js';
 import type { WeighContext } from './families/linear.js';
 import { linearRule } from './families/linear.js';
 import { EXAMPLES_MAX } from './fedavg.js';
-import { boundDiagnostics, kept } from './linear/norms.js';
 import { typicalOf, withTypical } from './linear/typical.js';
+import { attackersIfSaid, cohortOf, fewestFor } from './robust/attackers.js';
 import { robustWeight, robustWeights } from './robust-weights.js';
+import type { UpdateFacts } from './rule.js';
+import { emptyState } from './rule.js';
+import { medianOf } from './statistics.js';
 
 const options = z.strictObject({
   C: z
@@ -27,13 +31,17 @@ const options = z.strictObject({
     .positive()
     .optional()
     .describe('Greatest norm of an update; by default the median norm of the round before.'),
+  attackers: attackersIfSaid(0.5),
   weights: robustWeights,
 });
 type Options = z.infer<typeof options>;
 
-/** 0 in a first round that only measures. */
 function boundOf({ options: { C }, state }: WeighContext<Options>): number {
-  return C ?? typicalOf(state, 0);
+  return C ?? typicalOf(state);
+}
+
+function medianNorm(facts: readonly UpdateFacts[]): number {
+  return medianOf(facts.map(({ norm }) => norm));
 }
 
 export const normBound = linearRule({
@@ -41,16 +49,14 @@ export const normBound = linearRule({
   summary: 'The mean of the updates, none longer than a bound that was known before.',
   paper: 'Sun et al., 2019, "Can You Really Backdoor Federated Learning?"',
   options,
+  minUpdates: (o) => fewestFor(cohortOf({ perAttacker: 2, plus: 1 }), o),
   weightMax: ({ weights }) => (weights === 'examples' ? EXAMPLES_MAX : 1),
   weigh(facts, ctx) {
     const whole = robustWeight(facts, ctx.options);
-    return { weight: whole * kept(facts, boundOf(ctx)), scalars: { whole } };
+    return { weight: whole * clip(facts.norm, boundOf(ctx)), scalars: { whole } };
   },
   scale: ({ scalars: { whole } }) => 1 / whole,
-  advance: (state, facts) =>
-    withTypical(
-      state,
-      facts.map(({ norm }) => norm),
-    ),
+  first: (facts) => withTypical(emptyState, medianNorm(facts)),
+  advance: (state, facts) => withTypical(state, medianNorm(facts), 0),
   diagnose: (facts, _, ctx) => boundDiagnostics(facts, boundOf(ctx)),
 });

@@ -11,7 +11,7 @@
  * not. Epochs 0 is FedAvg, bit for bit. The weights given are FedAvg's.
  */
 import { z } from 'zod';
-import { meanLoss, proxyOf, proxyTraining, trainOnProxy } from './combination/proxy.js';
+import { meanLoss, oracleOf, proxyTraining, trainOnProxy } from './combination/proxy.js';
 import type { ProxyTraining } from './combination/proxy.js';
 import type { LinearSum } from './families/linear-sum.js';
 import { fedavg } from './fedavg.js';
@@ -37,7 +37,7 @@ export const proxyFinetune: AggregationRule<ProxyTraining, LinearSum> = {
   begin: (ctx) => fedavg.begin(plain(ctx)),
   accumulate: (acc, update, ctx) => fedavg.accumulate(acc, update, plain(ctx)),
   async finish(acc, ctx) {
-    const proxy = proxyOf('proxy-finetune', ctx.oracle);
+    const proxy = oracleOf('proxy-finetune', ctx.oracle);
     const mean = await fedavg.finish(acc, plain(ctx));
     const moved = (delta: Float64Array): Float32Array =>
       Float32Array.from(ctx.model, (value, e) => value + delta[e]);

@@ -12,7 +12,7 @@
  */
 import { z } from 'zod';
 import { generalRule } from './combination/general.js';
-import { meanLoss, proxyOf, proxyTraining, trainOnProxy } from './combination/proxy.js';
+import { meanLoss, oracleOf, proxyTraining, trainOnProxy } from './combination/proxy.js';
 
 export const proxyOnly = generalRule({
   name: 'proxy-only',
@@ -23,7 +23,7 @@ export const proxyOnly = generalRule({
   options: z.strictObject(proxyTraining),
   needs: { oracle: true },
   async aggregate(updates, { options, model, state, oracle }) {
-    const proxy = proxyOf('proxy-only', oracle);
+    const proxy = oracleOf('proxy-only', oracle);
     const delta = await trainOnProxy('proxy-only', proxy, model, options);
     const after = Float32Array.from(model, (value, e) => value + delta[e]);
     return {

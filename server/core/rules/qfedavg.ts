@@ -6,21 +6,25 @@
  * F_i is the loss of the received model on the client's data (`lossBefore`), L one over the local
  * learning rate: over the option's, or else over the mean of those that the clients report, which is
  * the same where all have one rate. q 0 would be the plain mean; more of it makes the clients'
- * losses more alike. F_i is taken between 1e-10 and 16 times the median of the round before
- * (`firstLoss` in the first round): that bounds the exact fold. Else the median cancels.
+ * losses more alike. In the fold, losses are measured against the greatest in the first round and
+ * then against the median of the round before, which cancels; F_i is taken as 1e-10 at least, and
+ * after the first round as 16 of those medians at most, which bounds the weights (`clipped`).
  *
  * Use it where no client may be left behind, and the mean accuracy may pay for it. It breaks where a
  * client's loss is high because its labels are noise: it then counts most. The step shrinks as q
- * grows, so that q 5 wants more rounds; and a client may claim any loss.
+ * grows, so that q 5 wants more rounds; and a client may claim any loss, in the first round without
+ * a bound.
  */
 import { z } from 'zod';
 import { pow } from '../math.js';
-import type { LinearSums, WeighContext } from './families/linear.js';
+import type { LinearSums } from './families/linear.js';
 import { linearRule } from './families/linear.js';
 import { lossDiagnostics } from './linear/tilt.js';
 import { typicalOf, withTypical } from './linear/typical.js';
-import { LOSS_BEFORE, lossBefore, metricAbove } from './metrics.js';
-import type { UpdateFacts } from './rule.js';
+import { LOSS_BEFORE, metricAbove } from './metrics.js';
+import type { RuleState, UpdateFacts } from './rule.js';
+import { emptyState } from './rule.js';
+import { medianOf } from './statistics.js';
 
 /** The greatest loss that counts, in typical losses. */
 const RATIO_MAX = 16;
@@ -35,18 +39,16 @@ const options = z.strictObject({
     .positive()
     .optional()
     .describe('The local learning rate; by default the mean of what clients report.'),
-  firstLoss: z
-    .number()
-    .positive()
-    .default(1)
-    .describe('A typical loss of the first model; what is above 16 of it counts as 16.'),
 });
 type Options = z.infer<typeof options>;
 
-function lossOf(facts: UpdateFacts, { state, options: o }: WeighContext<Options>): number {
-  const typical = Math.max(typicalOf(state, o.firstLoss), LEAST_LOSS);
-  const loss = Math.max(metricAbove(0, facts, LOSS_BEFORE), LEAST_LOSS);
-  return Math.min(loss, RATIO_MAX * typical);
+function claimed(facts: UpdateFacts): number {
+  return Math.max(metricAbove(0, facts, LOSS_BEFORE), LEAST_LOSS);
+}
+
+/** F_i, as far as it counts. */
+function lossOf(facts: UpdateFacts, state: RuleState): number {
+  return Math.min(claimed(facts), RATIO_MAX * typicalOf(state));
 }
 
 /** L: one over the mean local learning rate. */
@@ -64,11 +66,9 @@ export const qfedavg = linearRule({
     metrics: learningRate === undefined ? [LOSS_BEFORE, 'learningRate'] : [LOSS_BEFORE],
   }),
   weightMax: ({ q }) => pow(RATIO_MAX, q),
-  weigh(facts, ctx) {
-    const { q, learningRate, firstLoss } = ctx.options;
-    const loss = lossOf(facts, ctx);
-    const typical = Math.max(typicalOf(ctx.state, firstLoss), LEAST_LOSS);
-    const weight = Math.min(pow(loss / typical, q), pow(RATIO_MAX, q));
+  weigh(facts, { options: { q, learningRate }, state }) {
+    const loss = lossOf(facts, state);
+    const weight = Math.min(pow(loss / typicalOf(state), q), pow(RATIO_MAX, q));
     const squares = (q * weight * facts.norm * facts.norm) / loss;
     const rates = learningRate ?? metricAbove(LEAST_RATE, facts, 'learningRate');
     return { weight, scalars: { weights: weight, squares, rates } };
@@ -78,10 +78,11 @@ export const qfedavg = linearRule({
     const divisor = smoothness(sums, o) * sums.scalars.squares + sums.scalars.weights;
     return divisor === 0 ? 0 : 1 / divisor;
   },
-  advance: (state, facts) => withTypical(state, facts.map(lossBefore)),
+  first: (facts) => withTypical(emptyState, Math.max(...facts.map(claimed))),
+  advance: (state, facts) => withTypical(state, medianOf(facts.map(claimed)), LEAST_LOSS),
   diagnose: (facts, sums, ctx) => ({
     ...lossDiagnostics(facts),
     lipschitz: smoothness(sums, ctx.options),
-    clipped: facts.filter((one) => lossOf(one, ctx) < lossBefore(one)).length,
+    clipped: facts.filter((one) => lossOf(one, ctx.state) < claimed(one)).length,
   }),
 });

@@ -9,7 +9,8 @@
  * c_i estimates the client's own gradient, c the mean of them, so every client steps as if it saw
  * everybody's data. c goes down with the model, dc_i comes up as the vector `control`, c_i never
  * leaves its client. N counts the clients that are enrolled and train, invited or not; the server's
- * learning rate is the optimizer's eta.
+ * learning rate is the optimizer's eta. With `weights: examples` both means count by examples: the
+ * sum of dc_i is then K sum n_i dc_i / sum n, for K updates.
  *
  * Use it where clients' data differ and they make many local steps: it removes the client drift that
  * FedAvg suffers from. It breaks where clients forget c_i: what a lost one added to c stays there,
@@ -22,10 +23,8 @@
 import { z } from 'zod';
 import { slot } from '../optimizers/slots.js';
 import { linearRule } from './families/linear.js';
+import { EXAMPLES_MAX } from './fedavg.js';
 import { robustWeight, robustWeights } from './robust-weights.js';
-
-/** Examples of one update, at most, unless the run's caps say otherwise. */
-const EXAMPLES_MAX = 131_072;
 
 const options = z.strictObject({
   weights: robustWeights.describe('How updates count: one voice each, or by their examples.'),
@@ -42,12 +41,17 @@ export const scaffold = linearRule({
   options,
   needs: { vectors: [{ name: CONTROL, roles: ['source', 'target'], many: false }] },
   weightMax: ({ weights }) => (weights === 'examples' ? EXAMPLES_MAX : 1),
-  // The changes of control variates are averaged plainly, however the updates are weighed.
-  weigh: (facts, ctx) => ({ weight: robustWeight(facts, ctx.options), aux: { control: 1 } }),
-  advance: (state, _facts, { delta, control }, { numClients }) => {
+  // Both by the same weights: corrections that are weighed otherwise than the steps do not cancel.
+  weigh(facts, ctx) {
+    const weight = robustWeight(facts, ctx.options);
+    return { weight, aux: { control: weight } };
+  },
+  advance(state, facts, { delta, control }, { options: o, numClients }) {
     const sum = control ?? new Float64Array(delta.length);
+    const total = facts.reduce((all, one) => all + robustWeight(one, o), 0);
+    const divisor = (total * numClients) / facts.length;
     const mean = slot(state, CONTROL, delta.length, 0);
-    for (let i = 0; i < mean.length; i++) mean[i] += sum[i] / numClients;
+    for (let i = 0; i < mean.length; i++) mean[i] += sum[i] / divisor;
     return { ...state, tensors: { control: mean } };
   },
   training: () => ({ controlVariates: true }),

@@ -6,7 +6,8 @@
  *
  * The first filter takes norms from `lower` to `upper` times M. The second clusters the updates by
  * their shares of positive, zero and negative coordinates and takes the largest cluster, found by
- * mean shift as the authors do. They look at a tenth of the coordinates, drawn at random; here all
+ * mean shift as the authors do (with windows that hold two updates at least, or in rounds of three
+ * each would be a cluster of its own). They look at a tenth of the coordinates, drawn at random; here all
  * are counted in one pass, so there is nothing to draw. Where nobody passes both, the model stays.
  *
  * Use it where attackers are fewer than half and may be long, short, or crafted: the number of
@@ -17,12 +18,13 @@
  * layers around zero): then turning it round changes no count.
  */
 import { z } from 'zod';
+import { clip } from './clipping.js';
 import { combinationRule } from './families/combination.js';
 import { attackersOption, cohortOf, withstanding } from './robust/attackers.js';
-import { middle } from './robust/geometry.js';
 import { largestCluster } from './robust/mean-shift.js';
-import { clip, meanOver, selectionDiagnostics } from './robust/selection.js';
+import { meanOver, selectionDiagnostics } from './robust/selection.js';
 import { robustWeights } from './robust-weights.js';
+import { medianOf } from './statistics.js';
 
 const filtered = combinationRule({
   name: 'signguard',
@@ -38,7 +40,7 @@ const filtered = combinationRule({
   needs: {},
   async combine(x, { options, layout }) {
     const norms = x.updates.map((update) => update.norm);
-    const medianNorm = middle(norms);
+    const medianNorm = medianOf(norms);
     const { lower, upper } = options;
     const isUsual = norms.map((norm) => norm >= lower * medianNorm && norm <= upper * medianNorm);
     const size = Math.max(1, layout.size);

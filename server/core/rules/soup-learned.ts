@@ -10,7 +10,8 @@
  *
  * Use it where models differ in worth by degrees, and a held-out set of some hundreds is there. It
  * breaks by fitting that set when it is small, and by stopping early: with few batches, 5 epochs
- * hardly leave the uniform soup, so raise `epochs` or `learningRate`.
+ * hardly leave the uniform soup, so raise `epochs` or `learningRate`. A model so bad that a mean with
+ * it has no finite loss ends the round (`not_finite`); `soup-greedy` leaves it out.
  */
 import { z } from 'zod';
 import { askOracle, meanLoss } from './combination/proxy.js';

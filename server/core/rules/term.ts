@@ -5,21 +5,22 @@
  *     new = w + sum_i p_i D_i,   p_i = n_i exp(t F_i) / sum n exp(t F)
  *
  * F_i is the loss of the received model on the client's data (`lossBefore`). In the fold the weight
- * is n_i exp(t (F_i - F)), F the median loss of the round before (`firstLoss` in the first round),
- * the exponential held at 256: F cancels in p_i, and the cap on weights is 256 times that of
- * FedAvg. `clipped` says how many updates were held.
+ * is n_i exp(t (F_i - F)): F cancels in p_i. In the first round F is the greatest loss of that round
+ * (the least for t < 0), so no weight is above FedAvg's. Later it is the median of the round before
+ * and the exponential is held at 256, which fixes the cap on weights at 256 times FedAvg's; `clipped`
+ * says how many updates were held.
  *
  * Use it with t > 0 to lift the clients that are worst off, more sharply than q-FedAvg; with t < 0
  * to play down those whose data may be broken. It breaks, with t > 0, where high losses are noise or
- * lies; with t < 0 it leaves rare kinds of clients behind. Where t times the first losses is beyond 5
- * (ln 256) to either side, give `firstLoss`: without it the first round counts all by their examples
- * (t > 0), or hardly at all (t < 0).
+ * lies (in the first round one such claim has the model to itself); with t < 0 it leaves rare kinds
+ * of clients behind. Where t times the spread of the losses is beyond 5.5 (ln 256), those that are
+ * held count less than the formula says, and where losses fall by more than 10 / t from one round to
+ * the next, weights lose digits of the fixed point: lower t.
  */
 import { z } from 'zod';
 import { linearRule } from './families/linear.js';
-import { TILTED_MAX, tiltDiagnostics, tilted } from './linear/tilt.js';
-import { withTypical } from './linear/typical.js';
-import { LOSS_BEFORE, lossBefore } from './metrics.js';
+import { TILTED_MAX, firstTilt, nextTilt, tiltDiagnostics, tilted } from './linear/tilt.js';
+import { LOSS_BEFORE } from './metrics.js';
 
 const options = z.strictObject({
   t: z
@@ -28,15 +29,7 @@ const options = z.strictObject({
     .max(100)
     .default(1)
     .describe('The tilt: above 0 towards the worst off, below 0 away from them.'),
-  firstLoss: z
-    .number()
-    .default(0)
-    .describe('A typical loss of the first model, from which its tilt is measured.'),
 });
-type Options = z.infer<typeof options>;
-
-const tilt = ({ t, firstLoss }: Options) => ({ perLoss: t, firstLoss });
-
 export const term = linearRule({
   name: 'term',
   summary: 'Counts clients by the exponential of their loss, times their examples.',
@@ -44,7 +37,8 @@ export const term = linearRule({
   options,
   needs: { metrics: [LOSS_BEFORE] },
   weightMax: () => TILTED_MAX,
-  weigh: (facts, { options: o, state }) => tilted(facts, state, tilt(o)),
-  advance: (state, facts) => withTypical(state, facts.map(lossBefore)),
-  diagnose: (facts, _, { options: o, state }) => tiltDiagnostics(facts, state, tilt(o)),
+  weigh: (facts, { options: { t }, state }) => tilted(facts, state, t),
+  first: (facts, { t }) => firstTilt(facts, t),
+  advance: nextTilt,
+  diagnose: (facts, _, { options: { t }, state }) => tiltDiagnostics(facts, state, t),
 });

@@ -14,7 +14,7 @@
 import { z } from 'zod';
 import type { RankWindow } from '../kernels/kernels.js';
 import { coordinateRule } from './families/coordinate.js';
-import { attackerCount, withstanding } from './robust/attackers.js';
+import { assumedAttackers, attackerCount, floorOfShare, withstanding } from './robust/attackers.js';
 import { robustWeight, robustWeights } from './robust-weights.js';
 
 const options = z
@@ -59,16 +59,12 @@ const trimmed = coordinateRule({
 });
 
 function untrimmed(count: number, beta: number): RankWindow {
-  const dropped = Math.floor(beta * count);
+  // Below a half of them, whatever the allowance for rounding makes of a beta just under 0.5.
+  const dropped = Math.min(floorOfShare(beta, count), (count - 1) >> 1);
   return { from: dropped, to: count - dropped };
 }
 
 export const trimmedMean = withstanding(trimmed, {
-  enough({ attackers = 0, beta }) {
-    if (!Number.isInteger(attackers) || attackers === 0) return 1;
-    let n = Math.floor(attackers / beta);
-    while (Math.floor(beta * n) < attackers) n += 1;
-    return n;
-  },
+  isEnough: (n, { attackers = 0, beta }) => floorOfShare(beta, n) >= assumedAttackers(attackers, n),
   condition: 'floor(beta * n) >= f',
 });

@@ -16,10 +16,7 @@ export interface StepInput {
  * comes in and goes out as data.
  */
 export interface AfterStep<O> extends RuleDescription<O> {
-  apply(
-    input: StepInput,
-    options: O,
-  ): { readonly delta: Float64Array; readonly state: RuleState };
+  apply(input: StepInput, options: O): { readonly delta: Float64Array; readonly state: RuleState };
 }
 
 export type AnyStep = AfterStep<unknown>;

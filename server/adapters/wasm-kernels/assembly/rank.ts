@@ -6,13 +6,16 @@
 import { runSteps } from './network';
 import { addressOf } from './table';
 
+/** Floats of all rows together that stay in the second cache beside what is worked on. */
+const HOT: i32 = 65536;
+
 /**
  * For `length` coordinates of `count` rows, the mean of the ranks `from` to, and without, `to`, and
  * added to `taken` (u32) how often each row was among them. Reads and writes whole vectors of four:
  * rows and `out` have room behind their ends.
  * @param steps of the network; where there are fewer rows than it has places, the row `count` is
  * named, which holds infinities
- * @param scratch room for `width` vectors a row, and one row more
+ * @param scratch room for `width` vectors, a multiple of four, a row, and one row more
  * @param counts room for a u32 a row
  */
 export function rankMean(
@@ -30,7 +33,9 @@ export function rankMean(
   taken: usize,
 ): void {
   const whole = width << 2;
+  const span = max(1, HOT / (count * whole)) * whole;
   for (let at = 0; at < length; at += whole) {
+    if (at % span == 0) v128.store(scratch, touch(rows, count, at, min(span, length - at)));
     const n = min(whole, length - at);
     const vectors = (n + 3) >> 2;
     const pitch = (<usize>vectors) << 4;
@@ -40,9 +45,9 @@ export function rankMean(
     fill(scratch + <usize>count * pitch, pitch, Infinity);
     runSteps(scratch, pitch, steps, stepCount);
     meanTile(out + ((<usize>at) << 3), scratch, from, to, vectors);
-    const found = countTile(counts, rows, count, at, low, high, vectors);
-    if (n == whole && found == n * (to - from)) addCounts(taken, counts, count);
-    else {
+    if (n == whole && countTile(counts, rows, count, at, low, high, width) == n * (to - from)) {
+      addCounts(taken, counts, count);
+    } else {
       for (let v = 0; v < n; v += 4) {
         const o = (<usize>v) << 2;
         countTied(taken, rows, count, at + v, low + o, high + o, from, to, n - v);
@@ -65,16 +70,37 @@ function addCounts(taken: usize, counts: usize, count: i32): void {
 
 /** Copies a tile of all rows; -0 becomes +0, so that equal values have equal bits. */
 function loadTile(scratch: usize, rows: usize, count: i32, at: i32, width: i32): void {
-  const zero = f32x4.splat(0);
+  const end = scratch + ((<usize>(count * width)) << 4);
+  const pitch = (<usize>width) << 4;
+  for (; scratch < end; scratch += pitch, rows += 4) {
+    copyRow(scratch, addressOf(rows, 0, at), pitch);
+  }
+}
+
+/**
+ * Reads `length` floats of every row into the cache: in long runs, for which the machine reads ahead,
+ * as it would not for the few lines of each row that a tile takes.
+ */
+function touch(rows: usize, count: i32, at: i32, length: i32): v128 {
+  let all = i32x4.splat(0);
   for (let k = 0; k < count; k++) {
     let x = addressOf(rows, k, at);
-    const end = scratch + ((<usize>width) << 4);
-    do {
-      v128.store(scratch, f32x4.add(v128.load(x), zero));
-      scratch += 16;
-      x += 16;
-    } while (scratch < end);
+    const end = x + ((<usize>length) << 2);
+    for (; x < end; x += 64) all = v128.or(all, v128.load(x));
   }
+  return all;
+}
+
+function copyRow(out: usize, x: usize, bytes: usize): void {
+  const zero = f32x4.splat(0);
+  const end = out + bytes;
+  for (; out + 64 <= end; out += 64, x += 64) {
+    v128.store(out, f32x4.add(v128.load(x), zero));
+    v128.store(out, f32x4.add(v128.load(x, 16), zero), 16);
+    v128.store(out, f32x4.add(v128.load(x, 32), zero), 32);
+    v128.store(out, f32x4.add(v128.load(x, 48), zero), 48);
+  }
+  for (; out < end; out += 16, x += 16) v128.store(out, f32x4.add(v128.load(x), zero));
 }
 
 /** Means in float64 of the ranks `from` to, and without, `to`, in ascending order. */
@@ -118,19 +144,26 @@ function countTile(
   return total;
 }
 
-function inside(x: v128, low: v128, high: v128): v128 {
-  return v128.and(f32x4.ge(x, low), f32x4.le(x, high));
+/** -1 in every lane that is inside: subtracting it counts. */
+function inside(x: usize, low: usize, high: usize): v128 {
+  const value = v128.load(x);
+  return v128.and(f32x4.ge(value, v128.load(low)), f32x4.le(value, v128.load(high)));
 }
 
-/** True lanes are -1: subtracting a mask counts. */
+/** Of a full tile: four vectors at a time. */
 function countRow(x: usize, low: usize, high: usize, width: i32): i32 {
   let counts = i32x4.splat(0);
   const end = x + ((<usize>width) << 4);
   do {
-    counts = i32x4.sub(counts, inside(v128.load(x), v128.load(low), v128.load(high)));
-    x += 16;
-    low += 16;
-    high += 16;
+    const two = i32x4.add(inside(x, low, high), inside(x + 16, low + 16, high + 16));
+    const others = i32x4.add(
+      inside(x + 32, low + 32, high + 32),
+      inside(x + 48, low + 48, high + 48),
+    );
+    counts = i32x4.sub(counts, i32x4.add(two, others));
+    x += 64;
+    low += 64;
+    high += 64;
   } while (x < end);
   return sumLanes(counts);
 }

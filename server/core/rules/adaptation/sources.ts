@@ -17,7 +17,7 @@ export const sourceOptions = {
     .enum(['none', 'learningRate'])
     .default('none')
     .describe(
-      "learningRate: a source's update is scaled by (lr_T / lr_S) * steps_T / steps_S, from the learningRate that clients report.",
+      "learningRate: a source's update is scaled by (lr_T / lr_S) * steps_T / steps_S, from the learningRate that clients report; lr_T / lr_S is held between 1e-3 and 1e3.",
     ),
   granularity: z
     .enum(['tensor', 'model'])
@@ -48,6 +48,8 @@ export interface Source {
   readonly beta: number;
   /** The factor that brings its update to the target's step size and number of steps. */
   readonly scale: number;
+  /** Whether the rates that it and the target claim are so far apart that their ratio was held. */
+  readonly isHeld: boolean;
 }
 
 /**
@@ -69,8 +71,8 @@ export async function sourcesOf(
   const estimates = beta === 'auto' ? await estimatesOf(x, places, dimensions) : null;
   return places.map((update, k) => {
     const facts = x.updates[update];
-    const scale =
-      align === 'none' ? 1 : rateRatio(target, facts) * (target.numSteps / facts.numSteps);
+    const rates = rateRatio(target, facts);
+    const scale = align === 'none' ? 1 : rates.ratio * (target.numSteps / facts.numSteps);
     const own = estimates ? pick(estimates[k]) : (beta as number);
     return {
       update,
@@ -78,6 +80,7 @@ export async function sourcesOf(
       share: count(update) / total,
       beta: Math.min(own, betaMax),
       scale,
+      isHeld: rates.isHeld,
     };
   });
 }
@@ -97,7 +100,7 @@ async function estimatesOf(
   const products = batches.map((a) => batches.map((b) => gram.dot(a, b)));
   return sources.map((update) => {
     // g_S: the source's mean step, at the target's step size.
-    const factor = rateRatio(target, x.updates[update]) / x.updates[update].numSteps;
+    const factor = rateRatio(target, x.updates[update]).ratio / x.updates[update].numSteps;
     return estimateBeta({
       batches: products,
       withSource: batches.map((batch) => factor * gram.dot(batch, { update })),
@@ -107,20 +110,31 @@ async function estimatesOf(
   });
 }
 
-/** lr_T / lr_S; 1 where either does not report a positive rate. */
-function rateRatio(target: UpdateFacts, source: UpdateFacts): number {
+/** A rate is a client's own claim: without a bound, one of 1e-300 would blow its update up. */
+const RATIO_MAX = 1e3;
+
+/** lr_T / lr_S; 1 where either does not report a positive rate, and where the ratio overflows. */
+function rateRatio(target: UpdateFacts, source: UpdateFacts): { ratio: number; isHeld: boolean } {
   const rate = ({ metrics }: UpdateFacts): number | undefined => metrics.learningRate;
   const [ofTarget = 0, ofSource = 0] = [rate(target), rate(source)];
-  return ofTarget > 0 && ofSource > 0 ? ofTarget / ofSource : 1;
+  if (!(ofTarget > 0 && ofSource > 0)) return { ratio: 1, isHeld: false };
+  const ratio = ofTarget / ofSource;
+  if (!Number.isFinite(ratio)) return { ratio: 1, isHeld: true };
+  const held = Math.min(Math.max(ratio, 1 / RATIO_MAX), RATIO_MAX);
+  return { ratio: held, isHeld: held !== ratio };
 }
 
-/** The betas that were estimated, to be plotted over the rounds. */
-export function betaDiagnostics(
+/** To be plotted over the rounds: betas that were estimated, and how many ratios of rates were held. */
+export function sourceDiagnostics(
   sources: readonly Source[],
-  { beta }: SourceOptions,
+  { beta, align }: SourceOptions,
 ): Record<string, number> {
-  if (beta !== 'auto') return {};
-  return Object.fromEntries(sources.map((source) => [`beta.${source.clientId}`, source.beta]));
+  const betas = sources.map((source) => [`beta.${source.clientId}`, source.beta] as const);
+  const ratesHeld = sources.filter(({ isHeld }) => isHeld).length;
+  return {
+    ...(beta === 'auto' && Object.fromEntries(betas)),
+    ...((beta === 'auto' || align !== 'none') && { ratesHeld }),
+  };
 }
 
 /** Coefficients on the deltas: the target's sum of share * (1 - beta), and what each source gets. */

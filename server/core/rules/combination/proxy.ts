@@ -15,23 +15,42 @@ export const proxyTraining = {
 };
 export type ProxyTraining = z.infer<z.ZodObject<typeof proxyTraining>>;
 
-/** @throws TributaryError `rule_needs`. */
-export function proxyOf(rule: string, oracle: LossOracle | null): LossOracle {
+/** The oracle of a round. @throws TributaryError `rule_needs` where there is none. */
+export function oracleOf(rule: string, oracle: LossOracle | null): LossOracle {
   if (oracle && oracle.batches > 0) return oracle;
   const lack = oracle ? 'its oracle has no batches' : 'the run has none';
   throw new TributaryError('rule_needs', `the rule "${rule}" needs an oracle, and ${lack}`);
 }
 
-/** @throws TributaryError `not_finite`, naming the rule, where the loss is not. */
+type Answer = Awaited<ReturnType<LossOracle['lossAndGrad']>>;
+
+/** @throws TributaryError `not_finite`, naming rule and batch, where loss or gradient are not. */
 export async function askOracle(
   rule: string,
   oracle: LossOracle,
   params: Float32Array,
   batch: number,
-): ReturnType<LossOracle['lossAndGrad']> {
+): Promise<Answer> {
+  const answer = await askForLoss(rule, oracle, params, batch);
+  const bad = answer.grad.find((value) => !Number.isFinite(value));
+  if (bad !== undefined) refuse(rule, `a gradient with ${bad} in it on batch ${batch}`);
+  return answer;
+}
+
+/** The same where the gradient will not be looked at. */
+async function askForLoss(
+  rule: string,
+  oracle: LossOracle,
+  params: Float32Array,
+  batch: number,
+): Promise<Answer> {
   const answer = await oracle.lossAndGrad(params, batch);
-  if (Number.isFinite(answer.loss)) return answer;
-  const message = `the rule "${rule}" got the loss ${answer.loss} on batch ${batch} of the proxy set`;
+  if (!Number.isFinite(answer.loss)) refuse(rule, `the loss ${answer.loss} on batch ${batch}`);
+  return answer;
+}
+
+function refuse(rule: string, what: string): never {
+  const message = `the rule "${rule}" got ${what} of the proxy set: look for a client that diverged, or for a learningRate that is too high`;
   throw new TributaryError('not_finite', message);
 }
 
@@ -43,7 +62,7 @@ export async function meanLoss(
 ): Promise<number> {
   let total = 0;
   for (let batch = 0; batch < oracle.batches; batch++) {
-    total += (await askOracle(rule, oracle, params, batch)).loss;
+    total += (await askForLoss(rule, oracle, params, batch)).loss;
   }
   return total / oracle.batches;
 }
@@ -100,5 +119,9 @@ export async function trainOnProxy(
       for (let e = 0; e < now.length; e++) now[e] -= learningRate * grad[e];
     }
   }
-  return now.map((value, e) => value - start[e]);
+  const change = now.map((value, e) => value - start[e]);
+  // As float32, which is how rules and the model take it.
+  if (change.every((value) => Number.isFinite(Math.fround(value)))) return change;
+  const message = `the rule "${rule}" diverged on the proxy set: lower its learningRate`;
+  throw new TributaryError('not_finite', message);
 }

@@ -33,7 +33,7 @@ export async function gramMatrices(
 ): Promise<readonly Gram<string>[]> {
   const K = rows.length;
   const size = parts.segments.reduce((sum, { length }) => sum + length, 0);
-  // By the sizes alone (docs/decisions/0009): the same round gives the same bits everywhere.
+  // By the sizes alone (docs/decisions/0012): the same round gives the same bits everywhere.
   const precision = K * K * size > EXACT_MAX ? 'fast' : 'exact';
   const matrices = Array.from(
     { length: granularity === 'model' ? 1 : parts.tensors },

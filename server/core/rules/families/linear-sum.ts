@@ -29,6 +29,8 @@ export interface LinearSum {
   readonly entries: LinearEntry[];
   /** Updates that are counted among the entries and not yet in the sums. */
   readonly pending: PendingUpdate[];
+  /** Updates of a first round, whose weights depend on who else is there. */
+  readonly waiting: UpdateReader[];
 }
 
 interface PendingUpdate {
@@ -39,7 +41,7 @@ interface PendingUpdate {
 type FoldContext = Pick<RuleContext<unknown>, 'fold' | 'kernels'>;
 
 export function emptySum(size: number): LinearSum {
-  return { sum: emptyContribution(size), aux: new Map(), entries: [], pending: [] };
+  return { sum: emptyContribution(size), aux: new Map(), entries: [], pending: [], waiting: [] };
 }
 
 /** Adds one update, as soon as there are enough to be folded together. */
@@ -126,6 +128,7 @@ export function mergeSums(acc: LinearSum, other: LinearSum, kernels: Kernels): v
   for (const [vector, sum] of other.aux) addContribution(auxiliarySum(acc, vector), sum, kernels);
   acc.entries.push(...other.entries);
   acc.pending.push(...other.pending);
+  acc.waiting.push(...other.waiting);
 }
 
 function auxiliarySum(acc: LinearSum, vector: string): Contribution {

@@ -1,7 +1,8 @@
 /**
  * Linear rules: a coefficient for each update from that update's own facts and from what was known
  * when the round began. They stream, merge across replicas, and work under secure aggregation,
- * because the sum is an exact fold.
+ * because the sum is an exact fold. A rule that measures against the round before has nothing to
+ * measure against in its first: there it sees the facts of all, and updates wait until they are in.
  */
 import { TributaryError } from '../../../../protocol/errors.js';
 import type { TrainingConfig } from '../../../../protocol/model.js';
@@ -66,10 +67,16 @@ export interface LinearDefinition<O, N extends Needs> extends RuleDescription<O>
   /** Greatest weight that `weigh` may give: it fixes the scale of the exact fold. */
   weightMax(options: O): number;
   weigh(facts: UpdateFacts, ctx: WeighContext<O>): Weighed<AuxiliaryName<N>>;
+  /**
+   * The state to weigh by while the rule has none: of the facts of all updates, in client-id order.
+   * No update may weigh more by it than by the state of that update alone, since admission knows no
+   * other.
+   */
+  first?(facts: readonly UpdateFacts[], options: O): RuleState;
   /** The factor on sum(weight * delta). By default the mean: 1 / sum(weight). */
   scale?(sums: LinearSums, ctx: LinearContext<O>): number;
   /**
-   * The state for the next round. `vectorSums`: sum(weight * vector), by the name of the vector;
+   * The state for the next round; `state` is the one before, empty in the first. `vectorSums`: sum(weight * vector), by the name of the vector;
    * `delta` is always there.
    */
   advance?(
@@ -103,6 +110,9 @@ export function linearRule<O, const N extends Needs = NoNeeds>(
   const fewest = (o: O): number => definition.minUpdates?.(o) ?? 1;
   const weigh = (facts: UpdateFacts, ctx: WeighContext<O>): WeighedInFull =>
     inFull(definition.weigh(facts, ctx));
+  /** The weight as far as it can be told from this update: in a first round, the most that it gets. */
+  const weighAlone = (facts: UpdateFacts, { options: o, state }: WeighContext<O>): WeighedInFull =>
+    weigh(facts, { options: o, state: stateFor(definition, [facts], o, state) });
   return {
     name,
     summary,
@@ -113,25 +123,50 @@ export function linearRule<O, const N extends Needs = NoNeeds>(
     ...(definition.needed && { needed: (o) => definition.needed!(o) }),
     minUpdates: fewest,
     weightMax: (o) => definition.weightMax(o),
-    weightOf: (facts, o, state) => weigh(facts, { options: o, state }).weight,
+    weightOf: (facts, o, state) => weighAlone(facts, { options: o, state }).weight,
     begin: ({ model }) => emptySum(model.length),
     async accumulate(acc, update, ctx) {
-      const weighed = weigh(update, ctx);
+      const weighed = weighAlone(update, ctx);
       checkWeighed(name, update, weighed, ctx.fold);
-      if (acc.entries.length >= ctx.fold.cohortMax) {
+      if (acc.entries.length + acc.waiting.length >= ctx.fold.cohortMax) {
         const message = `a round folds at most ${ctx.fold.cohortMax} updates (caps.cohortMax)`;
         throw new TributaryError('over_cap', message);
       }
-      await foldUpdate(acc, update, weighed, ctx);
+      if (isFirst(definition, ctx.state)) acc.waiting.push(update);
+      else await foldUpdate(acc, update, weighed, ctx);
     },
     async finish(acc, ctx) {
+      const all = [...acc.entries.map(({ facts }) => facts), ...acc.waiting];
+      const cohort = inClientOrder(all, name, fewest(ctx.options));
+      const state = stateFor(definition, cohort, ctx.options, ctx.state);
+      for (const update of acc.waiting.splice(0)) {
+        const weighed = weigh(update, { ...ctx, state });
+        checkWeighed(name, update, weighed, ctx.fold);
+        await foldUpdate(acc, update, weighed, ctx);
+      }
       await foldPending(acc, ctx);
-      const entries = inClientOrder(acc.entries, name, fewest(ctx.options));
-      return outcomeOf(definition, acc, entries, ctx);
+      return outcomeOf(definition, acc, ctx, state);
     },
     ...(definition.training && { training: (o) => definition.training!(o) }),
     ...(definition.broadcast && { broadcast: (state) => definition.broadcast!(state) }),
   };
+}
+
+type FirstOf<O> = Pick<LinearDefinition<O, NoNeeds>, 'first'>;
+
+/** Whether there is nothing yet that the rule could weigh by. */
+function isFirst<O>(definition: FirstOf<O>, { values, tensors }: RuleState): boolean {
+  return Boolean(definition.first) && Object.keys({ ...values, ...tensors }).length === 0;
+}
+
+/** The state that updates are weighed by in a round of this cohort. */
+function stateFor<O>(
+  definition: FirstOf<O>,
+  cohort: readonly UpdateFacts[],
+  options: O,
+  state: RuleState,
+): RuleState {
+  return isFirst(definition, state) ? definition.first!(cohort, options) : state;
 }
 
 function inFull(weighed: Weighed<string>): WeighedInFull {
@@ -143,11 +178,12 @@ function inFull(weighed: Weighed<string>): WeighedInFull {
 function outcomeOf<O, N extends Needs>(
   definition: LinearDefinition<O, N>,
   acc: LinearSum,
-  entries: readonly LinearEntry[],
   ctx: RuleContext<O>,
+  weighedBy: RuleState,
 ): Outcome {
   const { options, round, numClients, state: before, fold, kernels } = ctx;
-  const known: LinearContext<O> = { options, round, numClients, state: before };
+  const known: LinearContext<O> = { options, round, numClients, state: weighedBy };
+  const entries = inClientOrder(acc.entries, definition.name, 1);
   const sums: LinearSums = {
     weight: weightSum(acc.sum, fold),
     count: acc.sum.count,

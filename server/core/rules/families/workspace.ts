@@ -3,6 +3,7 @@ import { TributaryError } from '../../../../protocol/errors.js';
 import { DELTA } from '../../../../protocol/update.js';
 import { applyDelta } from '../../apply.js';
 import type { LossOracle } from '../../ports.js';
+import { oracleOf } from '../combination/proxy.js';
 import type { Coefficients, Needs, RuleContext, UpdateFacts, UpdateReader } from '../rule.js';
 import { checkCoefficients, combined } from './coefficients.js';
 import type { Gram, Granularity, VectorRef } from './gram.js';
@@ -105,12 +106,6 @@ function targetOf(rule: string, updates: readonly UpdateFacts[]): number {
   if (targets.length === 1) return targets[0];
   const message = `the rule "${rule}" needs exactly one target, and the round has ${targets.length}`;
   throw new TributaryError('rule_needs', message);
-}
-
-function oracleOf(rule: string, oracle: LossOracle | null): LossOracle {
-  if (oracle && oracle.batches > 0) return oracle;
-  const lack = oracle ? 'its oracle has no batches' : 'the run has none';
-  throw new TributaryError('rule_needs', `the rule "${rule}" needs an oracle, and ${lack}`);
 }
 
 /** Where a rule does without its oracle under these options, and asks it nevertheless. */

@@ -3,7 +3,9 @@ import { exp } from '../../math.js';
 import { EXAMPLES_MAX } from '../fedavg.js';
 import { lossBefore } from '../metrics.js';
 import type { RuleState, UpdateFacts } from '../rule.js';
-import { typicalOf } from './typical.js';
+import { emptyState } from '../rule.js';
+import { medianOf } from '../statistics.js';
+import { typicalOf, withTypical } from './typical.js';
 
 /** How much more than its examples an update may count: the room that the exact fold keeps for it. */
 const TILT_MAX = 256;
@@ -11,34 +13,41 @@ const TILT_MAX = 256;
 /** Greatest weight that {@link tilted} gives. */
 export const TILTED_MAX = EXAMPLES_MAX * TILT_MAX;
 
-export interface Tilt {
-  /** What a loss is multiplied with in the exponent. */
-  readonly perLoss: number;
-  /** The loss that the first round is measured from. */
-  readonly firstLoss: number;
+/**
+ * n_i exp(perLoss * (F_i - F)), F the loss that the state knows, the exponential held at
+ * {@link TILT_MAX}.
+ */
+export function tilted(facts: UpdateFacts, state: RuleState, perLoss: number): number {
+  return facts.numExamples * Math.min(tiltOf(facts, state, perLoss), TILT_MAX);
 }
 
-/** n_i exp(perLoss * (F_i - typical F)), the exponential held at {@link TILT_MAX}. */
-export function tilted(facts: UpdateFacts, state: RuleState, tilt: Tilt): number {
-  return facts.numExamples * Math.min(exp(exponentOf(facts, state, tilt)), TILT_MAX);
+function tiltOf(facts: UpdateFacts, state: RuleState, perLoss: number): number {
+  // Without a tilt nothing is measured: 0 times a difference that overflowed would be NaN.
+  return perLoss === 0 ? 1 : exp(perLoss * (lossBefore(facts) - typicalOf(state)));
 }
 
-function exponentOf(facts: UpdateFacts, state: RuleState, { perLoss, firstLoss }: Tilt): number {
-  return perLoss * (lossBefore(facts) - typicalOf(state, firstLoss));
+/** For a first round: F is the loss that is tilted most. */
+export function firstTilt(facts: readonly UpdateFacts[], perLoss: number): RuleState {
+  const losses = facts.map(lossBefore);
+  return withTypical(emptyState, perLoss < 0 ? Math.min(...losses) : Math.max(...losses));
+}
+
+/** For the round after: F is the median loss of this one. */
+export function nextTilt(state: RuleState, facts: readonly UpdateFacts[]): RuleState {
+  return withTypical(state, medianOf(facts.map(lossBefore)));
 }
 
 /** How far the losses are apart, and how many updates were held at the greatest tilt. */
 export function tiltDiagnostics(
   facts: readonly UpdateFacts[],
   state: RuleState,
-  tilt: Tilt,
+  perLoss: number,
 ): Record<string, number> {
   const losses = facts.map(lossBefore);
-  const held = facts.filter((one) => exp(exponentOf(one, state, tilt)) > TILT_MAX);
   return {
     ...lossDiagnostics(facts),
     lossSpread: Math.max(...losses) - Math.min(...losses),
-    clipped: held.length,
+    clipped: facts.filter((one) => tiltOf(one, state, perLoss) > TILT_MAX).length,
   };
 }
 

@@ -14,85 +14,98 @@ export function attackerCount(below = 0.5) {
   return z.union([z.int().nonnegative(), z.number().gt(0, hint).lt(below, hint)], hint);
 }
 
+const MEANING =
+  "How many of a round's updates may be anything: a whole number f, or a share: f = floor(share * n).";
+
 /** One in five by default: the share that most papers attack with. */
 export function attackersBelow(share: number) {
-  return attackerCount(share)
-    .default(0.2)
-    .describe(
-      "How many of a round's updates may be anything: a whole number f, or a share: f = floor(share * n).",
-    );
+  return attackerCount(share).default(0.2).describe(MEANING);
 }
 
 /** For rules that need more than half of the updates to be honest. */
 export const attackersOption = attackersBelow(0.5);
 
+/** For rules that do the same whatever f is: where it is said, rounds too small for it are refused. */
+export function attackersIfSaid(below: number) {
+  return attackerCount(below)
+    .optional()
+    .describe(`${MEANING} Rounds that are too small for it are refused; by default none is.`);
+}
+
+/** floor(share * count). */
+export function floorOfShare(share: number, count: number): number {
+  // 0.29 * 100 is 28.999999999999996: without the allowance, one attacker of 29 would be forgotten.
+  return Math.floor(share * count + 1e-9);
+}
+
 /** f for a round of `count` updates. */
 export function assumedAttackers(attackers: number, count: number): number {
-  // 0.29 * 100 is 28.999999999999996: without the allowance, one attacker of 29 would be forgotten.
-  return Number.isInteger(attackers) ? attackers : Math.floor(attackers * count + 1e-9);
-}
-
-/** Enough are n >= perAttacker * f + plus updates. */
-export interface CohortNeed {
-  readonly perAttacker: number;
-  readonly plus: number;
-}
-
-/**
- * The number from which on every round is large enough. For a share that is not the least that is:
- * of 7 updates a fifth is 1, of 10 it is 2, and with 4f + 3 the 7 are enough and the 10 are not. A
- * round must not fail because one client more came.
- */
-export function enoughUpdates(attackers: number, { perAttacker, plus }: CohortNeed): number {
-  const isEnough = (n: number): boolean => n >= perAttacker * assumedAttackers(attackers, n) + plus;
-  if (Number.isInteger(attackers)) return perAttacker * attackers + plus;
-  let n = Math.ceil(plus / (1 - perAttacker * attackers)) + 1;
-  while (n > 1 && isEnough(n - 1)) n--;
-  return n;
+  return Number.isInteger(attackers) ? attackers : floorOfShare(attackers, count);
 }
 
 /** What a rule asks of the size of a round, and how to say it. */
 export interface CohortCheck<O> {
-  enough(options: O): number;
+  isEnough(count: number, options: O): boolean;
   /** In n and f: `n >= 2f + 3`. */
   readonly condition: string;
 }
 
-/** The check for n >= perAttacker * f + plus. */
-export function cohortOf(need: CohortNeed): CohortCheck<{ readonly attackers: number }> {
+interface Assumed {
+  readonly attackers?: number | undefined;
+}
+
+/** Enough are n >= perAttacker * f + plus updates. */
+export function cohortOf(need: {
+  readonly perAttacker: number;
+  readonly plus: number;
+}): CohortCheck<Assumed> {
+  const { perAttacker, plus } = need;
   return {
-    enough: ({ attackers }) => enoughUpdates(attackers, need),
-    condition: `n >= ${need.perAttacker}f + ${need.plus}`,
+    isEnough: (n, { attackers = 0 }) => n >= perAttacker * assumedAttackers(attackers, n) + plus,
+    condition: `n >= ${perAttacker}f + ${plus}`,
   };
+}
+
+/** More than any round has. A share a hair under the limit would be searched for ever. */
+const COUNT_MAX = 1_048_576;
+
+/**
+ * The least number that is enough, from `least` on. Not every greater one is, for a share: of 7
+ * updates a fifth is 1, of 10 it is 2, and with 4f + 3 the 7 are enough and the 10 are not.
+ */
+export function fewestFor<O>(check: CohortCheck<O>, options: O, least = 1): number {
+  let n = least;
+  while (n < COUNT_MAX && !check.isEnough(n, options)) n += 1;
+  return n;
 }
 
 /**
  * The same rule, refusing rounds that are too small for the attackers that it assumes.
  * Aggregating throws TributaryError `rule_needs` with n, f and what would be enough.
  */
-export function withstanding<O extends { readonly attackers?: number | undefined }>(
+export function withstanding<O extends Assumed>(
   rule: AggregationRule<O, UpdateReader[]>,
   check: CohortCheck<O>,
 ): AggregationRule<O, UpdateReader[]> {
   return {
     ...rule,
-    minUpdates: (o) => Math.max(rule.minUpdates(o), check.enough(o)),
+    minUpdates: (o) => fewestFor(check, o, rule.minUpdates(o)),
     async finish(acc, ctx) {
-      const enough = check.enough(ctx.options);
-      if (acc.length < enough) refuse(rule.name, acc.length, enough, ctx.options, check.condition);
+      if (!check.isEnough(acc.length, ctx.options)) refuse(rule.name, acc.length, check, ctx);
       return rule.finish(acc, ctx);
     },
   };
 }
 
-function refuse(
+function refuse<O extends Assumed>(
   rule: string,
   count: number,
-  enough: number,
-  { attackers = 0 }: { readonly attackers?: number | undefined },
-  condition: string,
+  check: CohortCheck<O>,
+  { options }: { readonly options: O },
 ): never {
+  const { attackers = 0 } = options;
   const assumed = assumedAttackers(attackers, count);
-  const message = `the rule "${rule}" got n = ${count} updates and assumes f = ${assumed} attackers (attackers: ${attackers}); it needs ${condition}, for which ${enough} updates are always enough: wait for more clients, or assume fewer attackers`;
+  const next = fewestFor(check, options, count + 1);
+  const message = `the rule "${rule}" got n = ${count} updates and assumes f = ${assumed} attackers (attackers: ${attackers}), and it needs ${check.condition}: wait until ${next} updates are there, or assume fewer attackers`;
   throw new TributaryError('rule_needs', message);
 }

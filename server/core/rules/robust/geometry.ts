@@ -63,10 +63,3 @@ export function cosineDistances(products: Products): Products {
     }),
   );
 }
-
-/** The middle value; the mean of the two in the middle for an even number. */
-export function middle(values: Iterable<number>): number {
-  const sorted = Float64Array.from(values).sort();
-  const half = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;
-}

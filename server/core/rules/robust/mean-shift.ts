@@ -1,6 +1,6 @@
 /**
  * Mean shift with a flat kernel (Comaniciu, Meer 2002), with the bandwidth that SignGuard's authors
- * use: the mean over all points of the distance to the nearest half of them. No number of clusters
+ * use: the mean over all points of the distance to the nearest half of them, two at least. No number of clusters
  * has to be known.
  */
 
@@ -38,7 +38,8 @@ function distance(a: Point, b: Point): number {
 
 /** The mean distance from a point to the furthest of the nearest half, itself included. */
 function bandwidthOf(points: readonly Point[]): number {
-  const half = Math.max(1, points.length >> 1);
+  // Of two or three points the nearest half would be the point itself, and no two ever a cluster.
+  const half = Math.min(points.length, Math.max(2, points.length >> 1));
   const reaches = points.map(
     (point) => Float64Array.from(points, (other) => distance(point, other)).sort()[half - 1],
   );

@@ -3,7 +3,7 @@ import type { z } from 'zod';
 import { robustWeight } from '../robust-weights.js';
 import type { robustWeights } from '../robust-weights.js';
 import type { Coefficients, UpdateFacts } from '../rule.js';
-import { middle } from './geometry.js';
+import { medianOf } from '../statistics.js';
 
 interface Voices {
   readonly weights: z.infer<typeof robustWeights>;
@@ -44,11 +44,6 @@ export function lowest(scores: readonly number[], count: number): number[] {
     .sort((a, b) => a - b);
 }
 
-/** The factor that brings a vector down to a length, never up. */
-export function clip(length: number, most: number): number {
-  return length > most ? most / length : 1;
-}
-
 /** How many were taken, to be plotted over the rounds. */
 export function selectionDiagnostics(selected: number, of: number): Record<string, number> {
   return { selected, dropped: of - selected };
@@ -58,7 +53,7 @@ export function selectionDiagnostics(selected: number, of: number): Record<strin
 export function scoreDiagnostics(scores: readonly number[]): Record<string, number> {
   return {
     scoreLowest: Math.min(...scores),
-    scoreMedian: middle(scores),
+    scoreMedian: medianOf(scores),
     scoreHighest: Math.max(...scores),
   };
 }
