@@ -1,5 +1,6 @@
 /** What all parts of one participation share. */
 import { TributaryError } from '../protocol/errors.js';
+import type { GivenWeight } from '../protocol/http.js';
 import { givenWeight } from '../protocol/http.js';
 import type { Assignment } from '../protocol/messages.js';
 import { task as taskSchema } from '../protocol/model.js';
@@ -71,15 +72,16 @@ export class Context {
     return readVectors(file, sharedTensors(task.model.tensors));
   }
 
-  /** Whether a round was committed with this client's update for an assignment of it. */
-  async wasCounted(assignmentId: string, signal: AbortSignal): Promise<boolean> {
+  /** Which upload the coordinator has for an assignment of this client, and what it was given. */
+  async givenWeight(assignmentId: string, signal: AbortSignal): Promise<GivenWeight> {
     const path = `/v1/assignments/${encodeURIComponent(assignmentId)}/weight`;
     const ask = () => this.http.getJson(path, givenWeight, signal);
     try {
-      return (await this.repeat('weight', ask, signal)).weight !== null;
+      return await this.repeat('weight', ask, signal);
     } catch (error) {
       // Of a coordinator that was set up anew since.
-      if (error instanceof TributaryError && error.code === 'assignment_unknown') return false;
+      if (error instanceof TributaryError && error.code === 'assignment_unknown')
+        return { weight: null, sha256: null };
       throw error;
     }
   }

@@ -9,7 +9,7 @@ import { failure, SHA256_HEADER } from '../protocol/http.js';
 import type { Receipt } from '../protocol/update.js';
 import type { Address } from './address.js';
 import { resolvePath } from './address.js';
-import { sha256Of } from './digest.js';
+import type { Digested } from './digest.js';
 import type { Environment } from './environment.js';
 import { Watchdog } from './watchdog.js';
 
@@ -85,16 +85,13 @@ export class CoordinatorHttp {
   }
 
   /** PUTs bytes with their sha256. */
-  async putBytes<T>(
+  putBytes<T>(
     path: string,
-    body: Uint8Array<ArrayBuffer>,
+    { bytes: body, sha256 }: Digested,
     schema: z.ZodType<T>,
     signal: AbortSignal,
   ): Promise<T> {
-    const headers = {
-      'content-type': 'application/octet-stream',
-      [SHA256_HEADER]: await sha256Of(body),
-    };
+    const headers = { 'content-type': 'application/octet-stream', [SHA256_HEADER]: sha256 };
     return this.#send(path, { method: 'PUT', body, headers }, body.byteLength, schema, signal);
   }
 

@@ -30,7 +30,8 @@ export interface JoinOptions {
   readonly oracle?: ClientOracle | undefined;
   /**
    * Where the client keeps what its training wants to find again in the next round (`keep` of its
-   * result). Without it that is lost with the process, and the client starts anew.
+   * result), until the run is over. Without it that is lost with the process, and the client starts
+   * anew.
    */
   readonly storage?: ClientStorage | undefined;
   /** Where this client computes, such as `wasm`; shown to the operator. At most 8 names. */
@@ -84,6 +85,7 @@ export async function join(
   try {
     const ending = await untilOver(participation, connected, options.signal);
     await windDown(participation, context, ending);
+    await participation.forget(ending);
     return participation.summary(ending);
   } finally {
     session.abort();

@@ -2,25 +2,36 @@
  * What a client keeps from round to round for a rule: SCAFFOLD's c_i, FedDyn's g_i. What training
  * returns is pending until its round has counted the update; a round that did not leaves it as it was.
  * Otherwise a late update would move c_i and not c, and c would no longer be the mean of them.
+ *
+ * An assignment may be trained twice: its client dies while the upload is judged, and is back before
+ * there is a receipt. The second upload may have other bits, and only one of the two is counted. So
+ * pending vectors belong to an upload, by its sha256, and both wait until the coordinator has said
+ * which one it has.
  */
-import { TributaryError } from '../protocol/errors.js';
-import { decodeSafetensors, encodeSafetensors } from '../protocol/safetensors.js';
-import type { SafetensorsFile, TensorInput } from '../protocol/safetensors.js';
+import type { GivenWeight } from '../protocol/http.js';
+import type { Receipt } from '../protocol/update.js';
 import { copyVectors } from './checkpoint.js';
+import type { Pending } from './kept-file.js';
+import { checkNames, decodeKept, encodeKept } from './kept-file.js';
 import type { ClientStorage, Vectors } from './types.js';
 
-interface Pending {
-  readonly assignmentId: string;
-  readonly vectors: Vectors;
+/** Pending, with what this process has heard of it. */
+interface Waiting extends Pending {
+  /** There is a receipt: what the coordinator says of the assignment, it says of this upload. */
+  readonly isRecorded: boolean;
 }
 
-/** The metadata that says which assignment the pending vectors are of. */
-const PENDING_METADATA = 'tributary.pending';
+/** Where a training begins. */
+interface Place {
+  /** Names this client in this run, in the storage. */
+  readonly key: string;
+  readonly assignmentId: string;
+}
 
 /** For one client in one run. */
 export class Kept {
   #vectors: Vectors = {};
-  #pending: Pending | undefined;
+  #waiting: readonly Waiting[] = [];
   #key: string | undefined;
 
   /** @param storage Without one, the memory of this process. */
@@ -28,22 +39,23 @@ export class Kept {
 
   /**
    * Copies of what was kept last, to be asked for when the next training begins: then it is settled
-   * whether the update before it was counted.
+   * which of the updates before it were counted. Earlier uploads for the same assignment go on
+   * waiting: they may be under judgement at this moment.
    *
-   * @param key Names this client in this run, in the storage.
-   * @param wasCounted Asked only where nobody has said so: while the client was away, say.
+   * @param ask Asked only where nobody has said so: while the client was away, say.
    * @throws TributaryError `bad_safetensors` where what was stored is damaged; what the storage throws.
    */
   async recall(
-    key: string,
-    wasCounted: (assignmentId: string) => Promise<boolean>,
+    { key, assignmentId: current }: Place,
+    ask: (assignmentId: string) => Promise<GivenWeight>,
   ): Promise<Vectors> {
     if (this.#key === undefined) await this.#load(key);
     this.#key = key;
-    if (this.#pending) {
-      const { assignmentId } = this.#pending;
-      if (await wasCounted(assignmentId)) this.counted(assignmentId);
-      else this.dropped(assignmentId);
+    const others = new Set(this.#waiting.map(({ assignmentId }) => assignmentId));
+    others.delete(current);
+    for (const id of others) {
+      const { weight, sha256 } = await ask(id);
+      this.#settle(id, weight === null ? null : sha256);
     }
     return copyVectors(this.#vectors);
   }
@@ -52,77 +64,69 @@ export class Kept {
    * To be awaited before the update is sent: a client that dies in between must find, when it is
    * back, what the coordinator may have counted.
    *
+   * @param sha256 of the update
    * @throws TributaryError `bad_request` for a name that cannot be stored; what the storage throws.
    */
-  async hold(assignmentId: string, vectors: Vectors): Promise<void> {
+  async hold(assignmentId: string, sha256: string, vectors: Vectors): Promise<void> {
     checkNames(vectors);
-    this.#pending = { assignmentId, vectors: copyVectors(vectors) };
-    if (this.#key !== undefined)
-      await this.storage?.save(this.#key, encode(this.#vectors, this.#pending));
+    const others = this.#waiting.filter((each) => !isOf(each, assignmentId, sha256));
+    const held = { assignmentId, sha256, vectors: copyVectors(vectors), isRecorded: false };
+    this.#waiting = [...others, held];
+    if (this.#key === undefined) return;
+    const file = { vectors: this.#vectors, pending: this.#waiting };
+    await this.storage?.save(this.#key, encodeKept(file));
   }
 
-  /** The round committed with this update. Stored with the next one: until then the file says enough. */
+  /** The coordinator has this upload, and no other for its assignment. */
+  recorded({
+    assignmentId,
+    sha256,
+    status,
+  }: Pick<Receipt, 'assignmentId' | 'sha256' | 'status'>): void {
+    if (status !== 'accepted') {
+      this.#settle(assignmentId, null);
+      return;
+    }
+    this.#waiting = this.#waiting.flatMap((each) => {
+      if (each.assignmentId !== assignmentId) return [each];
+      return each.sha256 === sha256 ? [{ ...each, isRecorded: true }] : [];
+    });
+  }
+
+  /**
+   * The round committed with the update of this assignment. Where no receipt said which upload that
+   * is, `recall` will ask. Stored with the next one: until then the file says enough.
+   */
   counted(assignmentId: string): void {
-    if (this.#pending?.assignmentId !== assignmentId) return;
-    this.#vectors = this.#pending.vectors;
-    this.#pending = undefined;
+    const upload = this.#waiting.find(
+      (each) => each.assignmentId === assignmentId && each.isRecorded,
+    );
+    if (upload) this.#settle(assignmentId, upload.sha256);
   }
 
-  /** The update was rejected, came late, or its round was abandoned. */
-  dropped(assignmentId: string): void {
-    if (this.#pending?.assignmentId === assignmentId) this.#pending = undefined;
+  /** The run is over: nothing will be asked for again. @throws what the storage throws. */
+  async forget(key: string): Promise<void> {
+    await this.storage?.remove(key);
+  }
+
+  /** @param sha256 of the upload that was counted; null where none was */
+  #settle(assignmentId: string, sha256: string | null): void {
+    const counted = this.#waiting.find((each) => isOf(each, assignmentId, sha256));
+    if (counted) this.#vectors = counted.vectors;
+    this.#waiting = this.#waiting.filter((each) => each.assignmentId !== assignmentId);
   }
 
   async #load(key: string): Promise<void> {
     const bytes = await this.storage?.load(key);
-    if (bytes) [this.#vectors, this.#pending] = decode(key, bytes);
+    if (!bytes) return;
+    const { vectors, pending } = decodeKept(key, bytes);
+    this.#vectors = vectors;
+    this.#waiting = pending.map((each) => ({ ...each, isRecorded: false }));
   }
 }
 
-function checkNames(vectors: Vectors): void {
-  const bad = Object.keys(vectors).find((name) => !/^[A-Za-z0-9_.-]+$/.test(name));
-  if (bad !== undefined)
-    throw new TributaryError('bad_request', `keep: "${bad}" is no name for a vector`);
-}
-
-function encode(kept: Vectors, { assignmentId, vectors }: Pending): Uint8Array {
-  const tensors = [...entriesOf('kept', kept), ...entriesOf('pending', vectors)];
-  return encodeSafetensors(Object.fromEntries(tensors), { [PENDING_METADATA]: assignmentId });
-}
-
-function entriesOf(part: string, vectors: Vectors): [string, TensorInput][] {
-  return Object.entries(vectors).flatMap(([vector, params]) =>
-    Object.entries(params).map(([tensor, data]): [string, TensorInput] => [
-      `${part}/${vector}/${tensor}`,
-      { shape: [data.length], data },
-    ]),
-  );
-}
-
-function decode(key: string, bytes: Uint8Array): [Vectors, Pending] {
-  try {
-    const { tensors, metadata } = decodeSafetensors(bytes);
-    const assignmentId = metadata[PENDING_METADATA] as string | undefined;
-    if (assignmentId === undefined) throw new TypeError(`no "${PENDING_METADATA}" in it`);
-    const pending = { assignmentId, vectors: vectorsOf('pending', tensors) };
-    return [vectorsOf('kept', tensors), pending];
-  } catch (cause) {
-    const message = `what was kept as "${key}" is damaged: delete it, and this client starts anew`;
-    throw new TributaryError('bad_safetensors', message, undefined, { cause });
-  }
-}
-
-function vectorsOf(part: string, tensors: SafetensorsFile['tensors']): Vectors {
-  const vectors = new Map<string, [string, Float32Array][]>();
-  for (const [key, { data }] of Object.entries(tensors)) {
-    const [of, vector, ...tensor] = key.split('/');
-    if (of !== part) continue;
-    if (!(data instanceof Float32Array)) throw new TypeError(`"${key}" is not float32`);
-    vectors.set(vector, [...(vectors.get(vector) ?? []), [tensor.join('/'), data]]);
-  }
-  return Object.fromEntries(
-    [...vectors].map(([name, entries]) => [name, Object.fromEntries(entries)]),
-  );
+function isOf(waiting: Waiting, assignmentId: string, sha256: string | null): boolean {
+  return waiting.assignmentId === assignmentId && waiting.sha256 === sha256;
 }
 
 /** Where one client in one run keeps its vectors: runs have ids that no other run has. */

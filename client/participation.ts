@@ -18,7 +18,7 @@ import type { Connection, Inbox } from './connection.js';
 import type { Context } from './context.js';
 import type { JoinStatus, JoinSummary } from './events.js';
 import type { ClientOracle } from './oracle.js';
-import { Kept } from './kept.js';
+import { Kept, keptKey } from './kept.js';
 import { Questions } from './questions.js';
 import type { ClientStorage } from './types.js';
 
@@ -120,6 +120,21 @@ export class Participation implements Inbox {
     this.#questions.stopAll(why);
     await this.#assignments.idle();
     await this.#questions.idle();
+  }
+
+  /**
+   * Removes what was kept for a run that is over: one file a run, as large as the model, would fill a
+   * disk. To be called when the local work has stopped. Never rejects.
+   */
+  async forget({ status }: Ending): Promise<void> {
+    if (status === 'left' || !this.#welcome) return;
+    const { runId, clientId } = this.#welcome;
+    try {
+      await this.#kept.forget(keptKey(runId, clientId));
+    } catch (thrown) {
+      const error = thrown instanceof Error ? thrown : new Error(String(thrown));
+      this.context.report({ type: 'problem', what: 'removing what was kept', error });
+    }
   }
 
   dispose(): void {

@@ -6,6 +6,7 @@ import type { Task } from '../protocol/model.js';
 import { decodeSafetensors } from '../protocol/safetensors.js';
 import { readParams } from './checkpoint.js';
 import type { Context } from './context.js';
+import { digested } from './digest.js';
 import type { ClientOracle, OpenOracle } from './oracle.js';
 import { encodeParams, flatten, sharedTensors, unflatten } from './params.js';
 import type { Params } from './types.js';
@@ -70,9 +71,10 @@ export class Questions {
       const oracle = await this.#opened(task, buffersIn(file, task));
       return oracle.lossAndGrad(params, question.batch);
     }, work.signal);
-    const body = encodeParams({ tensors: [...shared] }, unflatten(grad, shared), {
-      loss: String(loss),
-    });
+    const gradient = unflatten(grad, shared);
+    const body = await digested(
+      encodeParams({ tensors: [...shared] }, gradient, { loss: String(loss) }),
+    );
     work.beginSending();
     const put = () => context.http.putBytes(question.answerPath, body, evaluationTaken, work.wire);
     await context.repeat('answer', put, work.signal);

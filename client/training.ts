@@ -7,6 +7,8 @@ import type { EvaluationReport, Receipt } from '../protocol/update.js';
 import { evaluationReport } from '../protocol/update.js';
 import { copyParams } from './checkpoint.js';
 import type { Context } from './context.js';
+import type { Digested } from './digest.js';
+import { digested } from './digest.js';
 import { HttpFailure } from './http.js';
 import { keptKey } from './kept.js';
 import type { Kept } from './kept.js';
@@ -43,18 +45,18 @@ export async function trainAndUpload(
   const model = await context.model(assignment.checkpoint, task, signal);
   const broadcast = await context.broadcast(assignment, task, signal);
   const result = await context.turns.take(async () => {
-    const key = keptKey(assignment.runId, job.clientId);
-    const own = await kept.recall(key, (id) => context.wasCounted(id, signal));
+    const place = { key: keptKey(assignment.runId, job.clientId), assignmentId: assignment.id };
+    const own = await kept.recall(place, (id) => context.givenWeight(id, signal));
     // A copy: a function that trains in place would make the delta zero and spoil the cache.
     return train({ ...requestOf(job), task, model: copyParams(model), broadcast, kept: own });
   }, signal);
-  const update = encodeUpdate(assignment, task.model.tensors, model, result);
+  const update = await digested(encodeUpdate(assignment, task.model.tensors, model, result));
   signal.throwIfAborted();
-  if (result.keep) await kept.hold(assignment.id, result.keep);
+  if (result.keep) await kept.hold(assignment.id, update.sha256, result.keep);
   work.beginSending();
-  job.onSending(update.byteLength);
+  job.onSending(update.bytes.byteLength);
   const receipt = await upload(job, update, context);
-  if (receipt.status !== 'accepted') kept.dropped(assignment.id);
+  kept.recorded(receipt);
   return receipt;
 }
 
@@ -69,7 +71,7 @@ function requestOf({
 
 async function upload(
   { assignment, work }: Job,
-  update: Uint8Array<ArrayBuffer>,
+  update: Digested,
   context: Context,
 ): Promise<Receipt> {
   try {

@@ -83,6 +83,8 @@ export interface ClientStorage {
   load(key: string): Promise<Uint8Array | null>;
   /** Resolves when the bytes would survive a crash. Never leaves half of them behind. */
   save(key: string, bytes: Uint8Array): Promise<void>;
+  /** The run is over. Also called where nothing was saved. */
+  remove(key: string): Promise<void>;
 }
 
 /** Judges the received model on local data: sums over examples, so that sites can be pooled. */

@@ -189,5 +189,13 @@ export type Identity = z.infer<typeof identity>;
 export const blobStored = z.object({ sha256: sha256Hex, bytes: z.int() });
 export const uploadAnswer = z.object({ receipt });
 export const evaluationTaken = z.object({ taken: z.boolean() });
-/** The weight that a commit gave this update; null where none counted it, or none yet. */
-export const givenWeight = z.object({ weight: z.number().nullable() });
+export const givenWeight = z.object({
+  /** What a commit gave the update of this assignment; null where none counted it, or none yet. */
+  weight: z.number().nullable(),
+  /**
+   * Of the upload that has the assignment's receipt; null where there is none. A client that trained
+   * twice, since it died in between, learns here which of its uploads is meant.
+   */
+  sha256: sha256Hex.nullable(),
+});
+export type GivenWeight = z.infer<typeof givenWeight>;

@@ -182,7 +182,7 @@ interface Core {
 /** The engine, with its runs taken up, before anybody can send it anything. */
 async function startCore(settings: Settings, common: Common, closers: Closers): Promise<Core> {
   const { clock, limits } = settings;
-  const { store, blobs, log } = common;
+  const { store, blobs, blobsAt, log } = common;
   const { helloTimeoutMs, messages: rate } = limits;
   const gateway = createSocketGateway({ ...common, helloTimeoutMs, rate });
   const { transport } = gateway;
@@ -191,13 +191,13 @@ async function startCore(settings: Settings, common: Common, closers: Closers): 
   const ruleModules = ruleModulesFor(settings, blobs);
   const parts = { blobs, oracles, ruleModules, kernels: newKernels(log) };
   const { aggregationThreads: threads, aggregationLimitMs: limitMs } = settings;
-  const aggregator = createAggregator({ ...parts, blobsAt: common.blobsAt, threads, limitMs });
+  const aggregator = createAggregator({ ...parts, blobsAt, threads, limitMs, log });
   const engine = createEngine({ ...parts, store, transport, clock, aggregator, log });
   closers.add('engine', async () => {
     // A round that waits for an oracle, or computes for an hour, would hold up the stop so long.
     questions.close();
-    await aggregator.close();
-    await engine.close();
+    // The engine first: a run that knows of the stop does not take the end of its worker for a fault.
+    await Promise.all([engine.close(), aggregator.close()]);
   });
   await engine.start();
   gateway.serve(engine, [engine, questions]);

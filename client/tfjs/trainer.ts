@@ -49,11 +49,12 @@ export interface TfjsOptions {
  * Where `batch` is among the vectors, every epoch goes through the same batches in the same order,
  * so that a batch's index means the same in each; otherwise every epoch is shuffled anew.
  *
- * @throws TributaryError `bad_model`, `bad_request` (data, or a training configuration that makes no
- * sense), `not_finite` (training diverged), `missing_vector` (a family that it cannot make); the
- * signal's reason.
+ * @throws TributaryError `bad_request` for options that make no sense; from `train` also `bad_model`,
+ * `bad_request` (data, or a training configuration that makes no sense), `not_finite` (training
+ * diverged), `missing_vector` (a family that it cannot make); the signal's reason.
  */
 export function tfjsTrainer(options: TfjsOptions): TrainFunction {
+  checkExamples(options);
   const localData = dataSource(options);
   return async (request) => {
     const { task } = request;
@@ -101,6 +102,13 @@ function dataSource({ data }: TfjsOptions): (task: Task) => Promise<Dataset> {
     }
     return known.dataset;
   };
+}
+
+/** The mean over no examples would be NaN, and refused where nobody sees why. */
+function checkExamples({ fisherExamples = FISHER_EXAMPLES }: TfjsOptions): void {
+  if (Number.isInteger(fisherExamples) && fisherExamples >= 1) return;
+  const message = `fisherExamples: ${fisherExamples} is no whole number of 1 or more`;
+  throw new TributaryError('bad_request', message);
 }
 
 function checkVectors({ vectors, config }: TrainRequest): void {

@@ -24,7 +24,7 @@ export async function createDirectoryBlobStore(directory: string): Promise<BlobS
   const root = resolve(directory);
   await onStorage(`make the blob directory ${root}`, () => makeDirectories(root));
   // In the same file system: elsewhere, the rename would be a copy that a crash can cut in half.
-  const spool = await openSpool(join(root, 'spool'));
+  const spool = await openSpool(spoolIn(root));
   const pathOf = (sha256: string): string => blobPath(root, sha256);
   return {
     stage: async (source, maxBytes) => {
@@ -40,6 +40,11 @@ export async function createDirectoryBlobStore(directory: string): Promise<BlobS
       await onStorage(`delete blob ${sha256}`, () => rm(pathOf(sha256), { force: true }));
     },
   };
+}
+
+/** Where uploads to a directory arrive. */
+export function spoolIn(directory: string): string {
+  return join(directory, 'spool');
 }
 
 /** Where a directory has the blob with this sha256. */

@@ -79,10 +79,19 @@ export async function readFileInto(path: string, start: number, out: Uint8Array)
   );
 }
 
+/** One read of 2 GiB or more ends the process: Node asserts that its length fits into 31 bits. */
+const MOST_AT_ONCE = 1024 ** 3;
+
+/** How much of what is left to read the next call may ask for. */
+export function atOnce(left: number): number {
+  return Math.min(left, MOST_AT_ONCE);
+}
+
 export async function readFully(file: FileHandle, start: number, out: Uint8Array): Promise<void> {
   let filled = 0;
   while (filled < out.byteLength) {
-    const { bytesRead } = await file.read(out, filled, out.byteLength - filled, start + filled);
+    const length = atOnce(out.byteLength - filled);
+    const { bytesRead } = await file.read(out, filled, length, start + filled);
     if (bytesRead === 0) throw endsAt(start + filled);
     filled += bytesRead;
   }

@@ -1,6 +1,6 @@
 /** Files that are read again and again, held open: so many at most, the one longest unread goes first. */
 import { closeSync, openSync, readSync } from 'node:fs';
-import { endsAt } from './blob-files.js';
+import { atOnce, endsAt } from './blob-files.js';
 
 /** Far under the limit of a process, which sockets need too. */
 const MOST_OPEN = 64;
@@ -21,7 +21,8 @@ export class OpenFiles {
     const fd = this.#take(path);
     let filled = 0;
     while (filled < out.byteLength) {
-      const bytes = readSync(fd, out, filled, out.byteLength - filled, start + filled);
+      const length = atOnce(out.byteLength - filled);
+      const bytes = readSync(fd, out, filled, length, start + filled);
       if (bytes === 0) throw endsAt(start + filled);
       filled += bytes;
     }

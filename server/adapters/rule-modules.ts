@@ -23,10 +23,11 @@ export interface RuleFile {
 
 /**
  * Reads a rule from a file (`.ts`, `.js` or `.mjs`) whose default export it is.
- * @throws TributaryError `bad_request` naming the file, the line and what is wrong.
+ * @throws TributaryError `bad_request` naming the file, the line and what is wrong; `too_large`.
  */
 export async function loadRuleFile(file: string): Promise<RuleFile> {
   const code = await bundleRule(file);
+  checkSize(basename(file), code.byteLength);
   return { rule: await linkRule(code, basename(file)), code, sha256: hash(code) };
 }
 
@@ -62,14 +63,18 @@ export const noRuleModules: RuleModules = {
 async function linked(blobs: Pick<BlobStore, 'open'>, sha256: string): Promise<AnyRule> {
   const name = `rule.module ${sha256.slice(0, 12)}`;
   const blob = await blobs.open(sha256);
-  if (blob.bytes > MAX_BYTES) {
-    throw new TributaryError('too_large', `${name} has ${blob.bytes} bytes, over ${MAX_BYTES}`);
-  }
+  checkSize(name, blob.bytes);
   const code = await readAll(blob);
   if (hash(code) !== sha256) {
     throw new TributaryError('storage_unavailable', `${name}: the blob has other bytes`);
   }
   return linkRule(code, name);
+}
+
+function checkSize(name: string, bytes: number): void {
+  if (bytes <= MAX_BYTES) return;
+  const size = `it has ${bytes} bytes with all that it imports, over ${MAX_BYTES}`;
+  throw new TributaryError('too_large', `${name}: ${size}: import fewer packages, or smaller ones`);
 }
 
 function hash(code: Uint8Array): string {

@@ -1,12 +1,13 @@
 /**
  * Where uploads arrive: a file for each, hashed while it is written. A spooled file counts for
- * nothing until a blob store takes it. Names carry the process, so that what a crash leaves behind
- * is told from what another coordinator on the same directory is still writing.
+ * nothing until a blob store takes it. Names carry the process and its thread, so that what a crash
+ * leaves behind is told from what another coordinator on the same directory is still writing.
  */
 import { createHash, randomUUID } from 'node:crypto';
 import { type FileHandle, mkdir, open, readdir, rm, stat } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
+import { threadId } from 'node:worker_threads';
 import { TributaryError } from '../../protocol/errors.js';
 import { onStorage } from './blob-files.js';
 import { markIsAlive, thisProcess } from './postgres/processes.js';
@@ -40,7 +41,8 @@ export async function openSpool(directory: string): Promise<Spool> {
 const host = createHash('sha256').update(hostname()).digest('hex').slice(0, 12);
 /** After this long, a file of another host belongs to nobody: no upload takes a day. */
 const foreignLifeMs = 24 * 60 * 60 * 1000;
-const spoolName = /^([0-9a-f]{12})\.(\d+-\d+)\.[0-9a-f-]{36}$/;
+/** Host, process, thread (not in names of earlier versions), and what makes it one of many. */
+const spoolName = /^([0-9a-f]{12})\.(\d+-\d+)(?:\.\d+)?\.[0-9a-f-]{36}$/;
 
 async function removeLeftovers(directory: string): Promise<void> {
   for (const name of await readdir(directory)) {
@@ -63,12 +65,25 @@ async function isOld(path: string): Promise<boolean> {
   return Date.now() - modified > foreignLifeMs;
 }
 
+/**
+ * Removes what a thread of this process was writing when it ended; the next start of a coordinator
+ * would find its process alive and leave it. Thread numbers are never given twice.
+ */
+export async function removeSpooledBy(thread: number, directory: string): Promise<void> {
+  const left = (await readdir(directory)).filter((name) => name.startsWith(prefixOf(thread)));
+  await Promise.all(left.map((name) => rm(join(directory, name), { force: true })));
+}
+
+function prefixOf(thread: number): string {
+  return `${host}.${thisProcess()}.${thread}.`;
+}
+
 async function receive(
   directory: string,
   source: AsyncIterable<Uint8Array>,
   maxBytes: number,
 ): Promise<SpooledFile> {
-  const path = join(directory, `${host}.${thisProcess()}.${randomUUID()}`);
+  const path = join(directory, `${prefixOf(threadId)}${randomUUID()}`);
   const file = await onStorage('spool an upload', () => open(path, 'wx', 0o600));
   try {
     const received = await copyHashing(source, file, maxBytes);

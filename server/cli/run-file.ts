@@ -12,17 +12,17 @@
  *
  * Paths are relative to the run file.
  */
-import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { z } from 'zod';
 import { initialParams, specFromTopology } from '../../client/tfjs/model.js';
 import { encodeParams } from '../../client/params.js';
-import { TributaryError, parse } from '../../protocol/errors.js';
+import { parse } from '../../protocol/errors.js';
 import { loadRuleFile } from '../adapters/rule-modules.js';
 import { modelSpec } from '../../protocol/model.js';
 import type { ModelSpec } from '../../protocol/model.js';
 import type { RunSpecInput } from '../../protocol/run.js';
 import type { Api } from './api.js';
+import { readBytes, readJson } from './json-file.js';
 import { RULE_FILE } from './rules/file.js';
 
 const namedOrName = z.union([
@@ -95,31 +95,4 @@ async function uploadRule(
 async function completeModel(model: z.infer<typeof taskBody>['model']): Promise<ModelSpec> {
   if (model.format === 'tfjs-layers' && !('tensors' in model)) return specFromTopology(model.body);
   return parse(modelSpec, model, 'task.model');
-}
-
-async function readBytes(path: string): Promise<Uint8Array> {
-  try {
-    return await readFile(path);
-  } catch (cause) {
-    throw new TributaryError(
-      'bad_request',
-      `cannot read ${path}: ${(cause as Error).message}`,
-      undefined,
-      { cause },
-    );
-  }
-}
-
-async function readJson(path: string): Promise<unknown> {
-  const text = Buffer.from(await readBytes(path)).toString('utf8');
-  try {
-    return JSON.parse(text) as unknown;
-  } catch (cause) {
-    throw new TributaryError(
-      'bad_request',
-      `${path} is not JSON: ${(cause as Error).message}`,
-      undefined,
-      { cause },
-    );
-  }
 }

@@ -28,16 +28,15 @@ import {
   decodeModel,
   encodeModel,
   flatten,
-  loadState,
   putBlob,
   putBroadcast,
-  putState,
   readAll,
   unflatten,
 } from './checkpoints.js';
 import type { Params } from './checkpoints.js';
 import { loadOwnRule } from './own-rules.js';
 import { broadcastOf, composedRule } from './run-rule.js';
+import { loadState, putState } from './states.js';
 import type { UpdateFile } from './update-file.js';
 import { openUpdate, readTile } from './update-file.js';
 

@@ -3,7 +3,8 @@ import { TributaryError } from '../../protocol/errors.js';
 import { layoutOf } from '../core/layout.js';
 import type { BlobStore, Checkpoint, Run } from '../core/ports.js';
 import { averageOf } from '../core/steps/ema.js';
-import { decodeModel, encodeModel, loadState, readAll, unflatten } from './checkpoints.js';
+import { decodeModel, encodeModel, readAll, unflatten } from './checkpoints.js';
+import { loadState } from './states.js';
 
 /**
  * The shared tensors averaged up to this checkpoint, rounded to float32; all others as the checkpoint

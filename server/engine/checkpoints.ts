@@ -1,4 +1,4 @@
-/** Checkpoints at rest: the model, and the state of rule and optimizer, as safetensors blobs. */
+/** Checkpoints at rest: the model, and what a rule sends down with it, as safetensors blobs. */
 import { TributaryError } from '../../protocol/errors.js';
 import type { TensorSpec } from '../../protocol/model.js';
 import { elements } from '../../protocol/model.js';
@@ -8,8 +8,7 @@ import { tensorKey } from '../../protocol/update.js';
 import type { Layout } from '../core/layout.js';
 import { layoutOf } from '../core/layout.js';
 import type { Blob, BlobStore, StoredBlob } from '../core/ports.js';
-import type { Json, RuleState, Tensors } from '../core/rules/rule.js';
-import { emptyState } from '../core/rules/rule.js';
+import type { Tensors } from '../core/rules/rule.js';
 
 export type Params = Readonly<Record<string, Float32Array>>;
 
@@ -18,15 +17,23 @@ export async function readAll(blob: Blob): Promise<Uint8Array> {
 }
 
 /** Stores bytes that this process made; resolves when they are durable. */
-export async function putBlob(blobs: BlobStore, bytes: Uint8Array): Promise<StoredBlob> {
-  const staged = await blobs.stage(once(bytes), bytes.byteLength);
+export async function putBlob(
+  blobs: Pick<BlobStore, 'stage'>,
+  bytes: Uint8Array,
+): Promise<StoredBlob> {
+  const staged = await blobs.stage(inPieces(bytes), bytes.byteLength);
   await staged.commit();
   return { sha256: staged.sha256, bytes: staged.bytes };
 }
 
-// eslint-disable-next-line @typescript-eslint/require-await -- a stream of one chunk
-async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
-  yield bytes;
+/** A hash takes less than 2 GiB at a time. */
+const PIECE_BYTES = 16 * 1024 ** 2;
+
+// eslint-disable-next-line @typescript-eslint/require-await -- a stream of what is there already
+async function* inPieces(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  for (let start = 0; start < bytes.byteLength; start += PIECE_BYTES) {
+    yield bytes.subarray(start, start + PIECE_BYTES);
+  }
 }
 
 /** Tensors that the coordinator keeps: all but those that never leave a client. */
@@ -93,41 +100,13 @@ export function unflatten(flat: Float32Array, layout: Layout): Params {
   );
 }
 
-const STATE_VALUES = 'tributary.values';
-
-/** Stores the state of rule and optimizer; null where there is none. */
-export async function putState(blobs: BlobStore, state: RuleState): Promise<string | null> {
-  const names = Object.keys(state.tensors);
-  if (names.length === 0 && Object.keys(state.values).length === 0) return null;
-  const tensors = Object.fromEntries(
-    names.sort().map((name) => {
-      const data = state.tensors[name];
-      return [name, { shape: [data.length], data }];
-    }),
-  );
-  const bytes = encodeSafetensors(tensors, { [STATE_VALUES]: JSON.stringify(state.values) });
-  return (await putBlob(blobs, bytes)).sha256;
-}
-
-export async function loadState(blobs: BlobStore, sha256: string | null): Promise<RuleState> {
-  if (sha256 === null) return emptyState;
-  const { tensors, metadata } = decodeSafetensors(await readAll(await blobs.open(sha256)));
-  const arrays = Object.entries(tensors).map(([name, { data }]) => {
-    if (!(data instanceof Float64Array)) {
-      throw new TributaryError('storage_unavailable', `state tensor "${name}" is not float64`);
-    }
-    return [name, data] as const;
-  });
-  const values = JSON.parse(metadata[STATE_VALUES] ?? '{}') as Record<string, Json>;
-  return { tensors: Object.fromEntries(arrays), values };
-}
-
 /**
  * Stores what a rule sends down with the model: `vector/tensor` over the shared tensors, rounded to
  * float32. Null where there is nothing: clients take what they miss for zeros, so that a rule need
  * not know the model before its first round.
  *
- * @throws TributaryError `not_finite`, naming the vector; `internal` for one of another size.
+ * @throws TributaryError `not_finite`, naming the vector; `internal` for one of another size, or with
+ * a name that clients would read as another vector and tensor.
  */
 export async function putBroadcast(
   blobs: BlobStore,
@@ -136,6 +115,7 @@ export async function putBroadcast(
 ): Promise<StoredBlob | null> {
   const names = Object.keys(vectors).sort();
   if (names.length === 0) return null;
+  checkNames(names);
   const shared = layoutOf(specs, 'shared');
   const shapes = new Map(specs.map(({ name, shape }) => [name, shape]));
   const tensors = names.flatMap((vector) => {
@@ -145,6 +125,14 @@ export async function putBroadcast(
     );
   });
   return putBlob(blobs, encodeSafetensors(Object.fromEntries(tensors)));
+}
+
+/** Names as clients keep them too (`client/kept.ts`). */
+function checkNames(names: readonly string[]): void {
+  const bad = names.find((name) => !/^[A-Za-z0-9_.-]+$/.test(name));
+  if (bad === undefined) return;
+  const message = `the rule sends "${bad}", which is no name: use letters, digits, "_", "." and "-"`;
+  throw new TributaryError('internal', message);
 }
 
 function toFloat32(vector: string, values: Float64Array, size: number): Float32Array {

@@ -9,7 +9,6 @@ import type { AssignmentRecord, Client, Presence, Run, StagedBlob } from '../cor
 import { inlineAggregator } from './aggregator.js';
 import { assignmentMessage } from './assignments.js';
 import { isOpen } from '../core/round.js';
-import { loadState } from './checkpoints.js';
 import { createRun } from './creation.js';
 import type { Engine, EngineParts, EngineTools } from './engine.js';
 import { maxUploadBytes, submit } from './intake.js';
@@ -17,7 +16,8 @@ import { loadOwnRule } from './own-rules.js';
 import { stop } from './perform.js';
 import { releaseEnded } from './recovery.js';
 import { RunLoop } from './run-loop.js';
-import { composedRule } from './run-rule.js';
+import { composedRule, loadRuleOf } from './run-rule.js';
+import { rememberedStates } from './states.js';
 import { hashToken, newToken } from './tokens.js';
 import { UnderWay } from './under-way.js';
 
@@ -27,7 +27,7 @@ export function createEngine(engineParts: EngineParts): Engine {
     ...engineParts,
     kernels,
     aggregator: engineParts.aggregator ?? inlineAggregator({ ...engineParts, kernels }),
-    stateOf: rememberingLast((sha256: string | null) => loadState(engineParts.blobs, sha256)),
+    stateOf: rememberedStates(engineParts.blobs),
   };
   const { store, clock, log } = parts;
   const loops = new Map<string, RunLoop>();
@@ -51,10 +51,10 @@ export function createEngine(engineParts: EngineParts): Engine {
     return run;
   };
 
-  /** A run whose rule is asked at once: it is loaded. */
+  /** A run whose rule is asked at once, for one of its clients: it is loaded. */
   const readyRun = async (runId: string): Promise<Run> => {
     const run = await runOf(runId);
-    await loadOwnRule(run.spec, parts.ruleModules);
+    await loadRuleOf(run, parts.ruleModules);
     return run;
   };
 
@@ -122,17 +122,19 @@ export function createEngine(engineParts: EngineParts): Engine {
         }
         // It ended between the two looks: the next one finds the run over too.
         if (round.closedAt !== null) continue;
-        if (await stop({ run, round, parts }, reason)) break;
+        const scene = { run, round, parts };
+        if (await stop(scene, reason, () => loopOf(runId).stop())) break;
       }
       poke(runId);
       return runOf(runId);
     },
 
     enrol: inTurn(async (runId: string, name: string, role: Role) => {
-      const run = await readyRun(runId);
+      const run = await runOf(runId);
       if (run.status !== 'running') {
         throw new TributaryError('run_over', `run "${runId}" is ${run.status}`);
       }
+      await loadOwnRule(run.spec, parts.ruleModules);
       const client: Client = { runId, id: parse(plainName, name, 'client name'), role };
       await refuseSecondTarget(run, client);
       const token = newToken();
@@ -154,7 +156,7 @@ export function createEngine(engineParts: EngineParts): Engine {
     async openAssignments(client) {
       const [run, round] = [await runOf(client.runId), await store.currentRound(client.runId)];
       if (!round || run.status !== 'running') return [];
-      await loadOwnRule(run.spec, parts.ruleModules);
+      await loadRuleOf(run, parts.ruleModules);
       const records = await store.assignments(run.id, round.number, round.attempt);
       const open = records.filter((a) => a.clientId === client.id && isOpen(a, round));
       const remainingMs = (round.deadline ?? clock.now()) - clock.now();
@@ -180,7 +182,8 @@ export function createEngine(engineParts: EngineParts): Engine {
     },
 
     async weightGiven(client, assignmentId) {
-      return (await assignmentOf(client, assignmentId)).update?.weight ?? null;
+      const { update } = await assignmentOf(client, assignmentId);
+      return { weight: update?.weight ?? null, sha256: update?.sha256 ?? null };
     },
 
     submit: (client, assignmentId, staged) =>
@@ -221,19 +224,5 @@ function inTurn<A extends unknown[], R>(work: (...args: A) => Promise<R>): typeo
     const result = last.then(() => work(...args));
     last = result.catch(() => undefined);
     return result;
-  };
-}
-
-/** Keeps the last answer: all uploads of a round ask for the same one. A failure is not kept. */
-function rememberingLast<K, V>(load: (key: K) => Promise<V>): (key: K) => Promise<V> {
-  let last: { key: K; value: Promise<V> } | null = null;
-  return (key) => {
-    if (last?.key === key) return last.value;
-    const made = { key, value: load(key) };
-    last = made;
-    made.value.catch(() => {
-      if (last === made) last = null;
-    });
-    return made.value;
   };
 }

@@ -1,4 +1,5 @@
 /** The engine's face: what gateways, commands and tests may ask of it. */
+import type { GivenWeight } from '../../protocol/http.js';
 import type { Assignment } from '../../protocol/messages.js';
 import type { Role } from '../../protocol/run.js';
 import type { Kernels } from '../core/kernels/kernels.js';
@@ -44,8 +45,8 @@ export interface EngineParts {
 export interface EngineTools extends EngineParts {
   readonly kernels: Kernels;
   readonly aggregator: Aggregator;
-  /** The state of rule and optimizer by its blob; the one that was asked for last is kept. */
-  readonly stateOf: (sha256: string | null) => Promise<RuleState>;
+  /** What a run's rule has kept, by the blob of the state; see `rememberedStates`. */
+  readonly stateOf: (runId: string, sha256: string | null) => Promise<RuleState>;
 }
 
 export interface Engine {
@@ -80,10 +81,10 @@ export interface Engine {
    */
   maxUploadBytes(client: Client, assignmentId: string): Promise<number>;
   /**
-   * The weight that a commit gave the update of an assignment; null where none counted it, or none yet.
+   * The weight that a commit gave the update of an assignment, and the sha256 of the upload.
    * @throws TributaryError `assignment_unknown`.
    */
-  weightGiven(client: Client, assignmentId: string): Promise<number | null>;
+  weightGiven(client: Client, assignmentId: string): Promise<GivenWeight>;
   /**
    * Judges a spooled upload, stores it and gives the durable receipt. Commits or discards `staged`.
    * @throws TributaryError `assignment_unknown`, `assignment_used`, `storage_unavailable`; a content

@@ -205,5 +205,5 @@ async function weightOf(
   const { rule, options } = composed;
   if (!rule.weightOf) return undefined;
   const checkpoint = await store.checkpoint(runId, baseVersion);
-  return rule.weightOf(facts, options, await stateOf(checkpoint?.stateSha256 ?? null));
+  return rule.weightOf(facts, options, await stateOf(runId, checkpoint?.stateSha256 ?? null));
 }

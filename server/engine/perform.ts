@@ -94,9 +94,11 @@ async function commitAggregate(scene: Scene): Promise<void> {
     const base = await checkpointOf(scene, round.baseVersion);
     const numClients = await countTrainers(scene);
     const input = { run, round, base, accepted, numClients };
-    const result = await parts.aggregator.aggregate(input);
+    const result = await parts.aggregator.aggregate(input, scene.signal);
     committed = await storeResult(scene, result, accepted);
   } catch (error) {
+    // The run was stopped, and the round abandoned with it: what went wrong since then is nobody's.
+    if (scene.signal?.aborted) return;
     // A storage that is away comes back, and the same updates are folded then. Anything else would
     // fail the same way for ever (a weight that is no number cannot be stored, say), so the round
     // ends with its reason.
@@ -213,8 +215,12 @@ async function abandon(scene: Scene, reason: string): Promise<void> {
   await afterAbandoning(scene, reason);
 }
 
-/** An operator ends the run. @returns false where the round moved on meanwhile: load and try again. */
-export async function stop(scene: Scene, reason: string): Promise<boolean> {
+/**
+ * An operator ends the run.
+ * @param onStopped called once that is stored, before anything that the round works on is deleted
+ * @returns false where the round moved on meanwhile: load and try again.
+ */
+export async function stop(scene: Scene, reason: string, onStopped: () => void): Promise<boolean> {
   const { round, parts } = scene;
   const at = parts.clock.now();
   const stopped = { status: 'stopped' as const, reason };
@@ -222,6 +228,7 @@ export async function stop(scene: Scene, reason: string): Promise<boolean> {
     round.phase === 'evaluating' ? { type: 'end-evaluation', at } : { type: 'abandon', at, reason };
   const events = [event(scene, 'run-stopped', { reason })];
   if (!(await commit(scene, last, { run: stopped, events }))) return false;
+  onStopped();
   announce(scene, { round: round.number, version: round.version ?? round.baseVersion, ...stopped });
   // The run is stopped already: an error now would make the operator think that it is not.
   await afterAbandoning(scene, reason).catch((err: unknown) =>

@@ -26,6 +26,7 @@ export class RunLoop {
   private uncertain = true;
   private cancelWake: () => void = () => undefined;
   private readonly attendance: Attendance;
+  private readonly stopped = new AbortController();
   /** What the run is doing, in words. */
   now = 'starting';
 
@@ -54,6 +55,11 @@ export class RunLoop {
     this.working = this.work();
   }
 
+  /** An operator has stopped the run: a round that is being aggregated is not waited for. */
+  stop(): void {
+    this.stopped.abort();
+  }
+
   async close(): Promise<void> {
     this.closing = true;
     this.cancelWake();
@@ -75,6 +81,11 @@ export class RunLoop {
   }
 
   private failed(error: unknown): void {
+    if (this.closing) {
+      // A stop ends what is being aggregated: an error in the log would look as if that were amiss.
+      this.parts.log.info({ runId: this.runId, err: error }, 'left to the next start');
+      return;
+    }
     this.failures += 1;
     this.uncertain = true;
     this.now = `trying again: ${error instanceof Error ? error.message : String(error)}`;
@@ -99,7 +110,7 @@ export class RunLoop {
       this.now = 'unknown';
       return;
     }
-    const scene = { run, round, parts: this.parts };
+    const scene = { run, round, parts: this.parts, signal: this.stopped.signal };
     // A run that is over is never held up by a rule that does not load any more.
     if (run.status === 'running') await loadOwnRule(run.spec, this.parts.ruleModules);
     if (this.uncertain) await catchUp(scene);

@@ -1,11 +1,13 @@
 /** The rule of a run with its server optimizer and the steps after it, their options parsed. */
+import { TributaryError } from '../../protocol/errors.js';
 import type { Role, RunSpec } from '../../protocol/run.js';
 import { findOptimizer } from '../core/optimizers/index.js';
+import type { RuleModules, Run } from '../core/ports.js';
 import { compose } from '../core/rules/compose.js';
 import { needsOf, parseOptions } from '../core/rules/index.js';
 import type { AnyRule, Needs, RuleState, Tensors, VectorNeed } from '../core/rules/rule.js';
 import { findStep } from '../core/steps/index.js';
-import { ruleOf } from './own-rules.js';
+import { loadOwnRule, ruleOf } from './own-rules.js';
 
 export interface RunRule {
   /** The aggregation rule alone, and its options. */
@@ -42,6 +44,26 @@ export function composedRule(spec: Pick<RunSpec, 'rule' | 'optimizer' | 'after'>
     needs: needsOf(inner, innerOptions),
     minUpdates: inner.minUpdates(innerOptions),
   };
+}
+
+/**
+ * Makes a run that exists already ready for `composedRule`, where one of its clients asks for it. A
+ * coordinator that was restarted may refuse what the one before took, and its operator can put that
+ * right: told so in words that no retry mends, every client would leave the run for good.
+ *
+ * @throws TributaryError `storage_unavailable`, with the reason.
+ */
+export async function loadRuleOf(
+  { spec }: Pick<Run, 'spec'>,
+  modules: RuleModules | undefined,
+): Promise<void> {
+  try {
+    await loadOwnRule(spec, modules);
+    composedRule(spec);
+  } catch (cause) {
+    if (!(cause instanceof TributaryError) || cause.retryable) throw cause;
+    throw new TributaryError('storage_unavailable', cause.message, cause.details, { cause });
+  }
 }
 
 /** Auxiliary vectors that a client with this role must send. */

@@ -9,6 +9,8 @@ export interface Scene {
   readonly run: Run;
   readonly round: Round;
   readonly parts: EngineTools;
+  /** Aborted where an operator has stopped the run meanwhile. */
+  readonly signal?: AbortSignal;
 }
 
 export function event({ round, parts }: Scene, type: string, body: object): NewEvent {

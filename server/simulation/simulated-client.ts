@@ -6,6 +6,7 @@
 import { Readable } from 'node:stream';
 import { abortReason } from '../../client/abort.js';
 import { copyParams, copyVectors, readParams, readVectors } from '../../client/checkpoint.js';
+import { sha256Of } from '../../client/digest.js';
 import { Kept, keptKey } from '../../client/kept.js';
 import { sharedTensors } from '../../client/params.js';
 import { SharedCache } from '../../client/shared-cache.js';
@@ -152,9 +153,8 @@ class SimulatedClient {
     const { id, round, seed, vectors, training: config } = assignment;
     const model = await this.#model(assignment, signal);
     const broadcast = await this.#broadcast(assignment, signal);
-    const kept = await this.#kept.recall(keptKey(client.runId, client.id), async (pending) => {
-      return (await engine.weightGiven(client, pending)) !== null;
-    });
+    const place = { key: keptKey(client.runId, client.id), assignmentId: id };
+    const kept = await this.#kept.recall(place, (pending) => engine.weightGiven(client, pending));
     const result = await train({
       task,
       // A copy: a function that trains in place would spoil the other clients' model.
@@ -171,11 +171,11 @@ class SimulatedClient {
     });
     const update = encodeUpdate(assignment, task.model.tensors, model, result);
     return async () => {
-      if (result.keep) await this.#kept.hold(id, result.keep);
+      if (result.keep) await this.#kept.hold(id, await sha256Of(update), result.keep);
       const limit = await engine.maxUploadBytes(client, id);
       const staged = await blobs.stage(Readable.from([update]), limit);
       const receipt = await engine.submit(client, id, staged);
-      if (receipt.status !== 'accepted') this.#kept.dropped(id);
+      this.#kept.recorded(receipt);
       this.options.onReceipt?.(receipt);
     };
   }

@@ -310,6 +310,25 @@ describe('what is wrong is said before anything is written', () => {
     });
   });
 
+  it("a rule of one's own that goes by a name of ours", async () => {
+    await writeFile(
+      file('impostor.mjs'),
+      `import { linearRule } from 'tributary-fl'; import { z } from 'zod';
+       export default linearRule({
+         name: 'fedavg', paper: 'p', options: z.strictObject({}), weightMax: () => 1, weigh: () => 1,
+       });`,
+    );
+    await expect(fuse([same], { base, rule: file('impostor.mjs') })).rejects.toThrow(
+      `rule.name: "fedavg" is a rule of Tributary's: give yours another name`,
+    );
+  });
+
+  it.each(['[1]', '5', 'null'])('options that are no object: %s', async (options) => {
+    await expect(fuse([same], { base, options })).rejects.toThrow(
+      `--options: write an object, such as '{"beta": 0.5}'`,
+    );
+  });
+
   it('facts about a file that is not there, with the nearest', async () => {
     await writeFile(file('stranger.json'), '{"sam":{}}');
     await expect(fuse([same], { base, facts: file('stranger.json') })).rejects.toThrow(

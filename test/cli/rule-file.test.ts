@@ -113,6 +113,47 @@ describe('a rule from a file', () => {
     expect([...model]).toEqual([1.5]);
   });
 
+  it('may have accessors in its class', async () => {
+    const { rule } = await loadRuleFile(
+      files({
+        'rule.mjs': `
+          import { z } from 'zod';
+          class Described {
+            get name() { return 'described'; }
+            get paper() { return 'nobody 2026'; }
+            get summary() { return 'Nothing new.'; }
+            get family() { return 'general'; }
+            get needs() { return { metrics: ['lossBefore'] }; }
+            get options() { return z.strictObject({ floor: z.number().default(3) }); }
+            get control() { return true; }
+            minUpdates() { return 2; }
+            begin() {}
+            async accumulate() {}
+            async finish() {}
+          }
+          export default new Described();`,
+      }),
+    );
+    expect(rule).toMatchObject({
+      ...{ name: 'described', paper: 'nobody 2026', summary: 'Nothing new.', family: 'general' },
+      ...{ needs: { metrics: ['lossBefore'] }, control: true },
+    });
+    expect(parseOptions(rule, {})).toEqual({ floor: 3 });
+    expect(rule.minUpdates({})).toBe(2);
+  });
+
+  it('that is larger than a coordinator would read is refused, and says what to do', async () => {
+    const loading = loadRuleFile(
+      files({ 'rule.mjs': linear(`paper: ${JSON.stringify('a'.repeat(4 * 1024 * 1024))}`) }),
+    );
+    await expect(loading).rejects.toMatchObject({
+      code: 'too_large',
+      message: expect.stringMatching(
+        /^rule\.mjs: it has 4194\d{3} bytes .*, over 4194304: import fewer packages/,
+      ) as string,
+    });
+  });
+
   const linear = (fields: string): string =>
     `import { linearRule } from 'tributary-fl'; import { z } from 'zod';
      const base = { name: 'mine', paper: 'p', options: z.strictObject({}), weightMax: () => 1, weigh: () => 1 };
@@ -178,6 +219,21 @@ describe('the module of a rule in a store', () => {
     expect(a.name).toBe('halves');
     expect(b).toBe(a);
     expect(opened).toBe(2);
+  });
+
+  it('is not read where it is too large', async () => {
+    const modules = storedRuleModules({
+      open: () =>
+        Promise.resolve({
+          bytes: 4 * 1024 * 1024 + 1,
+          read: () => Promise.reject(new Error('it was read')),
+        }),
+    });
+    await expect(modules.load('5'.repeat(64))).rejects.toMatchObject({
+      code: 'too_large',
+      message:
+        'rule.module 555555555555: it has 4194305 bytes with all that it imports, over 4194304: import fewer packages, or smaller ones',
+    });
   });
 
   it('must have the bytes that its hash says', async () => {

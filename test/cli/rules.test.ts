@@ -197,6 +197,23 @@ describe('the checks of a rule', () => {
     expect(found[1]).toMatch(/finite weight: client-1 has undefined/);
   });
 
+  it.each([
+    ['tensors: { c: new Float32Array(17) }, values: {}', '"c" is of type Float32Array'],
+    ['tensors: {}, values: { best: 0 / 0 }', '"best" is NaN'],
+  ])('find a state that does not come back: %s', async (state, says) => {
+    const found = await failing(
+      `linearRule({ ...about, weigh: () => 1, advance: () => ({ ${state} }) })`,
+    );
+    expect(found).toEqual([expect.stringContaining(says)]);
+  });
+
+  it('find a vector that cannot be sent down', async () => {
+    const found = await failing(
+      `linearRule({ ...about, weigh: () => 1, broadcast: () => ({ 'a/b': new Float64Array(17) }) })`,
+    );
+    expect(found).toEqual([expect.stringContaining('the rule sends "a/b"')]);
+  });
+
   it('find a rule that throws, and one whose weight is over its own bound', async () => {
     expect(
       await failing('combinationRule({ ...about, needs: {}, combine: () => nothing })'),

@@ -62,6 +62,18 @@ describe('a simulation file', () => {
     expect(run.checkpoint).toMatch(/^[0-9a-f]{64}$/);
   });
 
+  it('is refused where its own rule has a name of ours', async () => {
+    await written('impostor.ts', ownRule.replace('square-root', 'median'));
+    const path = await written('impostor.json', {
+      task: 'small-digits',
+      rules: ['fedavg', { file: './impostor.ts' }],
+    });
+    await expect(loadSimulation(path)).rejects.toMatchObject({
+      code: 'bad_request',
+      message: `rule.name: "median" is a rule of Tributary's: give yours another name`,
+    });
+  });
+
   it.each<[string, object | string, RegExp]>([
     ['no JSON', '{ "task": ', /broken.json is not JSON/],
     ['a list', [], /broken.json: Invalid input/],

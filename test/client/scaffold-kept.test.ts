@@ -4,9 +4,10 @@ import { join as joinPath } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Kept } from '../../client/kept.js';
 import type { ClientStorage, TrainFunction, TrainRequest, Vectors } from '../../client/types.js';
+import type { GivenWeight } from '../../protocol/http.js';
 import type { Assignment } from '../../protocol/messages.js';
 import { decodeSafetensors, encodeSafetensors } from '../../protocol/safetensors.js';
-import { noFolder, stateFolder } from '../../server/cli/join/state.js';
+import { stateFolder, warnedOfLoss } from '../../server/cli/join/state.js';
 import { accept, refuse, sha256 } from './support/fake-coordinator.js';
 import {
   coordinator,
@@ -39,10 +40,11 @@ function weighed(assignmentId: string): void {
   coordinator.emit('weighed', { assignmentId, round: 4, version: 4, weight: 0.5 });
 }
 
-/** What the coordinator says where it is asked. */
-function tells(assignmentId: string, weight: number | null): void {
+/** What the coordinator says where it is asked: of the n-th upload that arrived. */
+function tells(assignmentId: string, weight: number | null, upload = 0): void {
   const path = `/v1/assignments/${assignmentId}/weight`;
-  coordinator.files.set(path, Buffer.from(JSON.stringify({ weight })));
+  const given: GivenWeight = { weight, sha256: sha256(coordinator.arrivals[upload].body) };
+  coordinator.files.set(path, Buffer.from(JSON.stringify(given)));
 }
 
 function asked(): string[] {
@@ -61,6 +63,7 @@ function memory(): ClientStorage & { readonly files: Map<string, Uint8Array> } {
     files,
     load: (key) => Promise.resolve(files.get(key) ?? null),
     save: (key, bytes) => Promise.resolve(void files.set(key, bytes)),
+    remove: (key) => Promise.resolve(void files.delete(key)),
   };
 }
 
@@ -186,12 +189,172 @@ describe('what a client keeps', () => {
     const storage: ClientStorage = {
       load: () => Promise.resolve(null),
       save: () => Promise.reject(new Error('the disk is full')),
+      remove: () => Promise.resolve(),
     };
     void start({ train: counting().train, storage });
     await log.nth('connected');
     coordinator.emit('assignment', coordinator.assignment('a1'));
     await log.nth('declined');
     expect(coordinator.arrivals).toEqual([]);
+  });
+});
+
+/** Keeps the value, and sends bits that go with it: as a trainer of one's own may, run twice. */
+function keeping(value: number): { train: TrainFunction; found: (number | null)[] } {
+  const found: (number | null)[] = [];
+  const train: TrainFunction = (request) => {
+    found.push(request.kept?.mark ? request.kept.mark['dense/bias'][0] : null);
+    const mark = { 'dense/bias': Float32Array.of(value, value) };
+    return Promise.resolve({ ...trained(request), numExamples: value, keep: { mark } });
+  };
+  return { train, found };
+}
+
+/** Starts a client; the function makes it leave, as if its process had ended. */
+function startOne(train: TrainFunction, storage?: ClientStorage): () => Promise<void> {
+  const controller = new AbortController();
+  const summary = start({ train, storage, signal: controller.signal });
+  return async () => {
+    controller.abort();
+    await summary;
+  };
+}
+
+describe('what a client keeps of an assignment that it trained twice', () => {
+  useHarness();
+
+  /** Its first process ends while the first upload is judged; the second one finds it taken. */
+  async function trainedTwice(storage: ClientStorage): Promise<() => Promise<void>> {
+    coordinator.answers = [({ cut }) => cut(), refuse('assignment_used'), accept];
+    coordinator.open = [coordinator.assignment('a1')];
+    const end = startOne(keeping(5).train, storage);
+    await log.nth('retry');
+    await end();
+    const endSecond = startOne(keeping(6).train, storage);
+    await log.nth('problem');
+    coordinator.open = [];
+    return endSecond;
+  }
+
+  /** What a third process finds in the next round. */
+  async function foundNext(storage: ClientStorage): Promise<number | null> {
+    const { train, found } = keeping(7);
+    const end = startOne(train, storage);
+    await log.nth('connected', 3);
+    await play('a2', { round: 5 });
+    await end();
+    return found[0];
+  }
+
+  it.each([
+    ['the first, whose receipt nobody heard', 0, 5],
+    ['the second, after the first got lost on its way', 1, 6],
+  ])('is what belongs to the upload that was counted: %s', async (_, upload, expected) => {
+    const storage = memory();
+    const end = await trainedTwice(storage);
+    weighed('a1');
+    await log.nth('weighed');
+    await end();
+
+    tells('a1', 0.5, upload);
+    expect(await foundNext(storage)).toBe(expected);
+    expect(asked()).toEqual(['/v1/assignments/a1/weight']);
+  });
+
+  it('is found by the process that was there when the round committed', async () => {
+    const storage = memory();
+    const end = await trainedTwice(storage);
+    weighed('a1');
+    await log.nth('weighed');
+    tells('a1', 0.5, 0);
+    await play('a2', { round: 5 });
+    // The client of the second process trained a2 from what the first one had made of a1.
+    expect(
+      decodeSafetensors(storage.files.get('r.anna')!).tensors['kept/mark/dense/bias'].data,
+    ).toEqual(Float32Array.of(5, 5));
+    await end();
+  });
+
+  it('is nothing where the round went on without it', async () => {
+    const storage = memory();
+    const end = await trainedTwice(storage);
+    await end();
+    tells('a1', null, 0);
+    expect(await foundNext(storage)).toBeNull();
+  });
+
+  it('is nothing where the coordinator has an upload that this client never made', async () => {
+    const storage = memory();
+    const end = await trainedTwice(storage);
+    await end();
+    const given: GivenWeight = { weight: 0.5, sha256: '0'.repeat(64) };
+    coordinator.files.set('/v1/assignments/a1/weight', Buffer.from(JSON.stringify(given)));
+    expect(await foundNext(storage)).toBeNull();
+  });
+
+  it('follows the receipt of the second where there is one, without a question', async () => {
+    coordinator.answers = [({ cut }) => cut(), accept];
+    coordinator.open = [coordinator.assignment('a1')];
+    const storage = memory();
+    const end = startOne(keeping(5).train, storage);
+    await log.nth('retry');
+    await end();
+    const second = keeping(6);
+    const endSecond = startOne(second.train, storage);
+    await log.nth('receipt');
+    weighed('a1');
+    await log.nth('weighed');
+    await play('a2', { round: 5 });
+    await endSecond();
+    expect(second.found).toEqual([null, 6]);
+    expect(asked()).toEqual([]);
+  });
+});
+
+describe('what was kept for a run', () => {
+  useHarness();
+
+  it.each(['completed', 'stopped', 'failed'] as const)(
+    'is removed when the run is %s, and not before',
+    async (status) => {
+      const storage = memory();
+      storage.files.set('another.anna', encodeSafetensors({}));
+      const summary = start({ train: counting().train, storage });
+      await log.nth('connected');
+      await play('a1');
+      expect([...storage.files.keys()]).toEqual(['another.anna', 'r.anna']);
+      coordinator.emit('run', { status, round: 4, rounds: 4, version: 4 });
+      await summary;
+      expect([...storage.files.keys()]).toEqual(['another.anna']);
+    },
+  );
+
+  it('is removed by a client that was away when the run ended', async () => {
+    const storage = memory();
+    storage.files.set('r.anna', encodeSafetensors({}));
+    coordinator.status = 'completed';
+    await start({ train: counting().train, storage });
+    expect([...storage.files.keys()]).toEqual([]);
+  });
+
+  it('stays where the client leaves', async () => {
+    const storage = memory();
+    const end = startOne(counting().train, storage);
+    await log.nth('connected');
+    await play('a1');
+    await end();
+    expect([...storage.files.keys()]).toEqual(['r.anna']);
+  });
+
+  it('that cannot be removed is a problem, and no reason to fail', async () => {
+    const storage = { ...memory(), remove: () => Promise.reject(new Error('the disk is away')) };
+    const summary = start({ train: counting().train, storage });
+    await log.nth('connected');
+    finishRun();
+    expect((await summary).status).toBe('completed');
+    expect(log.of('problem').map(({ what, error }) => `${what}: ${error.message}`)).toEqual([
+      'removing what was kept: the disk is away',
+    ]);
   });
 });
 
@@ -241,25 +404,28 @@ describe('the folder of --state', () => {
   beforeEach(() => (folder = mkdtempSync(joinPath(tmpdir(), 'tributary-state-'))));
   afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
-  const never = (): Promise<boolean> => Promise.reject(new Error('nobody is to be asked'));
+  const never = (): Promise<GivenWeight> => Promise.reject(new Error('nobody is to be asked'));
+  const place = (key: string, assignmentId: string) => ({ key, assignmentId });
+  const hash = (digit: number): string => String(digit).repeat(64);
   const vector = (...values: number[]): Vectors => ({ c: { 'a/b': Float32Array.from(values) } });
 
   it('has nothing at first, then the last that was held', async () => {
     const storage = stateFolder(joinPath(folder, 'made', 'for it'));
     const kept = new Kept(storage);
-    expect(await kept.recall('run-1.ada', never)).toEqual({});
-    await kept.hold('first', vector(1, 2));
+    expect(await kept.recall(place('run-1.ada', 'first'), never)).toEqual({});
+    await kept.hold('first', hash(1), vector(1, 2));
+    kept.recorded({ assignmentId: 'first', sha256: hash(1), status: 'accepted' });
     kept.counted('first');
-    await kept.hold('second', vector(3, 4));
-    for (const [wasCounted, expected] of [
-      [true, vector(3, 4)],
-      [false, vector(1, 2)],
+    await kept.hold('second', hash(2), vector(3, 4));
+    for (const [weight, expected] of [
+      [0, vector(3, 4)],
+      [null, vector(1, 2)],
     ] as const) {
       const asked: string[] = [];
       const again = new Kept(storage);
-      const found = await again.recall('run-1.ada', (id) => {
+      const found = await again.recall(place('run-1.ada', 'third'), (id) => {
         asked.push(id);
-        return Promise.resolve(wasCounted);
+        return Promise.resolve({ weight, sha256: hash(2) });
       });
       expect(found).toEqual(expected);
       expect(asked).toEqual(['second']);
@@ -270,8 +436,8 @@ describe('the folder of --state', () => {
     const storage = stateFolder(folder);
     for (const key of ['run-1.ada', 'run-1.Bo', '../run-2.ada']) {
       const kept = new Kept(storage);
-      await kept.recall(key, never);
-      await kept.hold('a1', vector(1));
+      await kept.recall(place(key, 'a1'), never);
+      await kept.hold('a1', hash(1), vector(1));
     }
     const files = readdirSync(folder).sort();
     expect(files).toEqual([
@@ -284,24 +450,50 @@ describe('the folder of --state', () => {
     }
   });
 
-  it('is missed once where there is none', async () => {
-    let warnings = 0;
-    const kept = new Kept(noFolder(() => warnings++));
-    expect(await kept.recall('run-1.ada', never)).toEqual({});
-    expect(warnings).toBe(0);
-    for (const id of ['a1', 'a2']) {
-      await kept.hold(id, vector(1));
-      kept.counted(id);
-    }
-    expect(warnings).toBe(1);
-    expect(await kept.recall('run-1.ada', never)).toEqual(vector(1));
+  it('has one file less when a run is over', async () => {
+    const storage = stateFolder(folder);
+    for (const key of ['run-1.ada', 'run-2.ada']) await storage.save(key, new Uint8Array(3));
+    await storage.remove('run-1.ada');
+    await storage.remove('run-3.ada');
+    expect(readdirSync(folder)).toEqual(['run-2.ada.safetensors']);
+    expect(await storage.load('run-1.ada')).toBeNull();
   });
 
-  it('says where it cannot write', async () => {
+  it('says where it cannot write, or remove', async () => {
     writeFileSync(joinPath(folder, 'file'), '');
     const storage = stateFolder(joinPath(folder, 'file'));
-    await expect(storage.save('run-1.ada', new Uint8Array(3))).rejects.toMatchObject({
-      code: 'storage_unavailable',
+    const refused = { code: 'storage_unavailable' };
+    await expect(storage.save('run-1.ada', new Uint8Array(3))).rejects.toMatchObject(refused);
+    await expect(storage.remove('run-1.ada')).rejects.toMatchObject(refused);
+  });
+});
+
+describe('a client without a folder', () => {
+  useHarness();
+
+  it('warns once, when something is to be kept, and remembers as long as it runs', async () => {
+    let warnings = 0;
+    const { train, found } = counting();
+    void start({ train: warnedOfLoss(train, () => warnings++) });
+    await log.nth('connected');
+    expect(warnings).toBe(0);
+    await play('a1');
+    weighed('a1');
+    await play('a2', { round: 5 });
+    expect(warnings).toBe(1);
+    expect(found).toEqual([null, 1]);
+  });
+
+  it('does not warn where nothing is', async () => {
+    let warnings = 0;
+    void start({
+      train: warnedOfLoss(
+        (request) => Promise.resolve(trained(request)),
+        () => warnings++,
+      ),
     });
+    await log.nth('connected');
+    await play('a1');
+    expect(warnings).toBe(0);
   });
 });

@@ -56,6 +56,15 @@ describe('Fisher information', () => {
     );
   });
 
+  it.each([0, -1, 1.5, NaN])('of %d examples is refused before anything is trained', (count) => {
+    expect(() => tfjsTrainer({ data, fisherExamples: count })).toThrow(
+      expect.objectContaining({
+        code: 'bad_request',
+        message: `fisherExamples: ${count} is no whole number of 1 or more`,
+      }),
+    );
+  });
+
   it('is taken at the trained parameters, not at those received', async () => {
     const task = await taskOf(logistic(), { shape: [3] }, { loss: 'binaryCrossentropy' });
     const config = { epochs: 3, batchSize: 8, learningRate: 0.5 };

@@ -72,12 +72,13 @@ describe('the blob store in a directory', () => {
     const own = await createDirectoryBlobStore(directory);
     const alive = await own.stage(arriving(someBytes(10)), MiB);
     const [aliveName] = await readdir(spool);
-    const [host, mark, id] = aliveName.split('.');
-    const dead = `${host}.${await markOfDead()}.${id}`;
-    const reused = `${host}.${mark.replace(/-\d+$/, '-1')}.${id}`;
-    const foreign = `${'0'.repeat(12)}.${mark}.${id}`;
-    const old = `${'1'.repeat(12)}.${mark}.${id}`;
-    for (const name of [dead, reused, foreign, old, 'notes.txt']) {
+    const [host, mark, thread, id] = aliveName.split('.');
+    const dead = `${host}.${await markOfDead()}.${thread}.${id}`;
+    const deadOfBefore = `${host}.${await markOfDead()}.${id}`;
+    const reused = `${host}.${mark.replace(/-\d+$/, '-1')}.${thread}.${id}`;
+    const foreign = `${'0'.repeat(12)}.${mark}.${thread}.${id}`;
+    const old = `${'1'.repeat(12)}.${mark}.${thread}.${id}`;
+    for (const name of [dead, deadOfBefore, reused, foreign, old, 'notes.txt']) {
       await writeFile(join(spool, name), 'x');
     }
     const twoDaysAgo = new Date(Date.now() - 2 * 24 * 60 * 60 * 1000);

@@ -4,8 +4,11 @@ import type { RunSummary } from '../../protocol/http.js';
 import { VERSION_HEADER } from '../../protocol/http.js';
 import type { RunSpecInput } from '../../protocol/run.js';
 import { decodeSafetensors } from '../../protocol/safetensors.js';
-import type { Coordinator } from '../../server/app.js';
+import { createMemoryBlobStore } from '../../server/adapters/blob-memory.js';
+import { createMemoryStore } from '../../server/adapters/memory-store.js';
+import type { Coordinator, CoordinatorOptions } from '../../server/app.js';
 import { connectApi } from '../../server/cli/api.js';
+import { Gate } from '../support/gate.js';
 import {
   OPERATOR,
   closeCoordinators,
@@ -29,8 +32,11 @@ interface Finished {
 }
 
 /** A run of two rounds, each of which moves every kernel by 0.5 and every bias by -0.5. */
-async function finished(after: RunSpecInput['after']): Promise<Finished> {
-  const coordinator = await startCoordinator();
+async function finished(
+  after: RunSpecInput['after'],
+  storage: Pick<CoordinatorOptions, 'store' | 'blobs'> = {},
+): Promise<Finished> {
+  const coordinator = await startCoordinator({ ...storage });
   const run = await createRun(coordinator, { after });
   const { token } = await enrol(coordinator, run.id, 'anna');
   const peer = await Peer.join(coordinator.url, token);
@@ -41,6 +47,47 @@ async function finished(after: RunSpecInput['after']): Promise<Finished> {
     await peer.nth('weighed', turn);
   }
   return { coordinator, run, token };
+}
+
+/** Where blobs are not opened before they may be, once it is watched. */
+function watchedStorage() {
+  const store = createMemoryStore();
+  const blobs = createMemoryBlobStore();
+  const gate = new Gate();
+  let [isWatched, opened, lookups] = [false, 0, 0];
+  let look: () => void = () => undefined;
+  return {
+    store: {
+      ...store,
+      checkpoint: async (runId: string, version: number) => {
+        const found = await store.checkpoint(runId, version);
+        if (isWatched) lookups++;
+        look();
+        return found;
+      },
+    },
+    blobs: {
+      ...blobs,
+      open: async (sha256: string) => {
+        if (isWatched) {
+          opened++;
+          await gate.pass();
+        }
+        return blobs.open(sha256);
+      },
+    },
+    watch: () => (isWatched = true),
+    goOn: () => gate.open(),
+    opened: () => opened,
+    /** Resolves when so many checkpoints were looked up. */
+    lookups: (count: number) =>
+      new Promise<void>((resolve) => {
+        look = () => {
+          if (lookups >= count) resolve();
+        };
+        look();
+      }),
+  };
 }
 
 const pathOf = ({ run }: Finished, version: number | 'newest'): string =>
@@ -73,18 +120,35 @@ describe('GET …/checkpoints/:version/average', () => {
     expect(await api.model(here.run.id, 2)).not.toEqual(average);
   });
 
-  it('is read and cached as the checkpoint itself is', async () => {
+  it('is cached as the checkpoint itself is, and for operators only', async () => {
     const here = await finished([{ name: 'ema', options: {} }]);
     const { coordinator, token } = here;
-    const answer = await request(coordinator, pathOf(here, 1), token);
+    const answer = await request(coordinator, pathOf(here, 1), OPERATOR);
     expect(answer.status).toBe(200);
     expect(answer.headers.get('cache-control')).toBe('private, max-age=31536000, immutable');
     expect(answer.headers.get(VERSION_HEADER)).toBe('1');
     const headers = { 'if-none-match': answer.headers.get('etag')! };
-    expect((await request(coordinator, pathOf(here, 1), token, { headers })).status).toBe(304);
-    expect((await request(coordinator, pathOf(here, 'newest'), token)).status).toBe(403);
+    expect((await request(coordinator, pathOf(here, 1), OPERATOR, { headers })).status).toBe(304);
+    for (const version of [1, 'newest'] as const) {
+      expect((await request(coordinator, pathOf(here, version), token)).status).toBe(403);
+    }
     expect((await request(coordinator, pathOf(here, 1), null)).status).toBe(401);
     expect((await request(coordinator, pathOf(here, 9), OPERATOR)).status).toBe(404);
+  });
+
+  it('is computed for one operator at a time', async () => {
+    const storage = watchedStorage();
+    const here = await finished([{ name: 'ema', options: {} }], storage);
+    storage.watch();
+    const asked = [1, 2].map((version) =>
+      request(here.coordinator, pathOf(here, version), OPERATOR),
+    );
+    await storage.lookups(2);
+    // The second one has come as far as it can get: what follows takes no time but turns.
+    for (let i = 0; i < 20; i++) await new Promise((resolve) => setImmediate(resolve));
+    expect(storage.opened()).toBe(1);
+    storage.goOn();
+    expect((await Promise.all(asked)).map(({ status }) => status)).toEqual([200, 200]);
   });
 
   it('says how to get one where the run keeps none', async () => {

@@ -86,6 +86,7 @@ function memory(): ClientStorage {
   return {
     load: (key) => Promise.resolve(files.get(key) ?? null),
     save: (key, bytes) => Promise.resolve(void files.set(key, bytes)),
+    remove: (key) => Promise.resolve(void files.delete(key)),
   };
 }
 
@@ -239,13 +240,14 @@ describe('a run of SCAFFOLD', () => {
   });
 
   it('tells a client the weight of its own updates, and of no others', async () => {
-    const rows = await stage.database.query<{ id: string; client_id: string }>(
-      "SELECT id, client_id FROM assignments WHERE run_id = $1 AND round = 2 AND kind = 'train'",
+    const rows = await stage.database.query<{ id: string; client_id: string; sha256: string }>(
+      `SELECT id, client_id, sha256 FROM assignments JOIN updates ON id = assignment_id
+       WHERE assignments.run_id = $1 AND round = 2 AND kind = 'train'`,
       runId,
     );
     const own = rows.find((row) => row.client_id === 'a')!;
     const given = await get(`/v1/assignments/${own.id}/weight`, tokens.a);
-    expect(await given.json()).toEqual({ weight: 1 / 3 });
+    expect(await given.json()).toEqual({ weight: 1 / 3, sha256: own.sha256 });
     const other = await get(`/v1/assignments/${own.id}/weight`, tokens.b);
     expect(await other.json()).toMatchObject({ error: { code: 'assignment_unknown' } });
   });

@@ -102,14 +102,17 @@ describe('a broadcast', () => {
 });
 
 describe('the weight that a client asks for', () => {
-  it('is null until the commit', async () => {
+  it('is null until there is an upload, and a commit', async () => {
     const world = await World.create({});
     world.player('Bo').manner = () => 'ignore';
     const { engine } = await world.open();
     await world.settle();
     const { client, receipts } = world.player('ada');
     expect(receipts.map(({ status }) => status)).toEqual(['accepted']);
-    expect(await engine.weightGiven(client, receipts[0].assignmentId)).toBeNull();
+    const [{ assignmentId, sha256 }] = receipts;
+    expect(await engine.weightGiven(client, assignmentId)).toEqual({ weight: null, sha256 });
+    const { client: other, assigned } = world.player('Bo');
+    expect(await engine.weightGiven(other, assigned[0].id)).toEqual({ weight: null, sha256: null });
   });
 
   it('is what the commit gave, and nobody else is told', async () => {
@@ -117,8 +120,8 @@ describe('the weight that a client asks for', () => {
     const { engine } = await world.open();
     await world.play();
     const [ada, Bo] = [world.player('ada'), world.player('Bo')];
-    const [{ assignmentId }] = ada.receipts;
-    expect(await engine.weightGiven(ada.client, assignmentId)).toBe(1 / 3);
+    const [{ assignmentId, sha256 }] = ada.receipts;
+    expect(await engine.weightGiven(ada.client, assignmentId)).toEqual({ weight: 1 / 3, sha256 });
     await expect(engine.weightGiven(Bo.client, assignmentId)).rejects.toMatchObject({
       code: 'assignment_unknown',
     });

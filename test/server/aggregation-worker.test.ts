@@ -1,11 +1,15 @@
 /** Threads that aggregate: what becomes of a round when one dies, hangs, or is not there. */
 import { randomUUID } from 'node:crypto';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { BroadcastChannel, MessageChannel } from 'node:worker_threads';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, onTestFinished } from 'vitest';
 import { TributaryError } from '../../protocol/errors.js';
 import { Line } from '../../server/adapters/aggregation/line.js';
 import type { WorkerAggregatorOptions } from '../../server/adapters/aggregation/worker-aggregator.js';
 import { workerAggregator } from '../../server/adapters/aggregation/worker-aggregator.js';
+import { createDirectoryBlobStore } from '../../server/adapters/blob-directory.js';
 import type { OracleProvider } from '../../server/core/ports.js';
 import type { AggregationInput } from '../../server/engine/aggregation.js';
 import type { Aggregator } from '../../server/engine/aggregator.js';
@@ -39,6 +43,8 @@ interface Signals {
   readonly channel?: string;
   /** Not 0 where they may go on. */
   readonly gate?: Int32Array;
+  /** How the names of this process's spooled files begin, with their folder. */
+  readonly spooled?: string;
 }
 
 function input(deed: string, number = 1, signals: Signals = {}): AggregationInput {
@@ -70,6 +76,10 @@ class Starters {
   close(): void {
     this.#channel.close();
   }
+}
+
+async function* arriving(): AsyncGenerator<Uint8Array> {
+  yield await Promise.resolve(Uint8Array.of(1, 2, 3));
 }
 
 async function threadOf(answer: Promise<unknown>): Promise<number> {
@@ -134,6 +144,47 @@ describe('a pool of aggregation workers', () => {
       message: expect.stringContaining('TRIBUTARY_AGGREGATION_LIMIT_MS') as string,
     });
     await threadOf(pool.aggregate(input('answers')));
+  });
+
+  it('ends a round that nobody waits for any more, and none that has not begun', async () => {
+    const pool = odd();
+    const starters = new Starters();
+    const [first, second] = [new AbortController(), new AbortController()];
+    const over = { code: 'run_over', message: 'run "loops" was stopped' };
+    const signals = { channel: starters.name };
+    const looping = pool.aggregate(input('loops', 1, signals), first.signal);
+    const waiting = pool.aggregate(input('loops', 2, signals), second.signal);
+    await starters.are(1);
+    second.abort();
+    first.abort();
+    await expect(looping).rejects.toMatchObject(over);
+    await expect(waiting).rejects.toMatchObject(over);
+    await threadOf(pool.aggregate(input('answers')));
+    expect(starters.threads).toHaveLength(1);
+    starters.close();
+  });
+
+  it('leaves a thread alone whose round was over before it was stopped', async () => {
+    const pool = odd();
+    const controller = new AbortController();
+    const first = await threadOf(pool.aggregate(input('answers'), controller.signal));
+    controller.abort();
+    expect(await threadOf(pool.aggregate(input('answers')))).toBe(first);
+  });
+
+  it('removes what a thread was writing when it died, and nothing of the others', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'tributary-spooled-'));
+    onTestFinished(() => rm(folder, { recursive: true, force: true }));
+    const staged = await (await createDirectoryBlobStore(folder)).stage(arriving(), 10);
+    const spool = join(folder, 'spool');
+    const [ours] = await readdir(spool);
+    const spooled = join(spool, ours.split('.').slice(0, 2).join('.'));
+    const pool = odd({ blobs: { kind: 'directory', folder } });
+    const died = pool.aggregate(input('spools', 1, { spooled }));
+    await expect(died).rejects.toMatchObject({ code: 'storage_unavailable' });
+    await pool.close();
+    expect(await readdir(spool)).toEqual([ours]);
+    await staged.discard();
   });
 
   it('closes at once, whatever is under way, and starts nothing afterwards', async () => {

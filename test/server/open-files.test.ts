@@ -1,10 +1,13 @@
 /** A round of a thousand updates on a process that may open a thousand files, sockets included. */
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { AtMost } from '../../server/adapters/at-most.js';
 import { createDirectoryBlobStore } from '../../server/adapters/blob-directory.js';
+import { readFileInto } from '../../server/adapters/blob-files.js';
+import { OpenFiles } from '../../server/adapters/open-files.js';
+import type { BlobStore } from '../../server/core/ports.js';
 import { putBlob } from '../../server/engine/checkpoints.js';
 import { Gate } from '../support/gate.js';
 
@@ -62,5 +65,46 @@ describe.skipIf(process.platform !== 'linux')('blobs in a directory (needs /proc
     while (!isDone()) most = Math.max(most, (await readdir('/proc/self/fd')).length);
     expect((await reading).map(([low, high]) => low + 256 * high)).toEqual(hashes.map((_, i) => i));
     expect(most - before).toBeLessThan(100);
+  });
+});
+
+describe('more than two gigabytes at once', () => {
+  /** Of memory that nobody touches: the system gives none for it. */
+  const large = new Uint8Array(2 ** 31 + 16);
+  let directory: string;
+  let path: string;
+  beforeAll(async () => {
+    directory = await mkdtemp(join(tmpdir(), 'tributary-large-'));
+    path = join(directory, 'blob');
+    await writeFile(path, Uint8Array.of(5, 7, 9));
+  });
+  afterAll(() => rm(directory, { recursive: true, force: true }));
+
+  // Without a bound on each read, the first of these ends the process, and this file with it.
+  it('are read in pieces, up to where the file ends', async () => {
+    const ends = { code: 'storage_unavailable', message: 'the file ends at byte 3' };
+    await expect(readFileInto(path, 0, large)).rejects.toMatchObject(ends);
+    const files = new OpenFiles();
+    expect(() => files.read(path, 0, large)).toThrow('the file ends at byte 3');
+    files.close();
+    expect([...large.subarray(0, 4)]).toEqual([5, 7, 9, 0]);
+  });
+
+  it('are stored in pieces that a hash takes', async () => {
+    const pieces: number[] = [];
+    const counting: Pick<BlobStore, 'stage'> = {
+      stage: async (source) => {
+        for await (const piece of source) pieces.push(piece.byteLength);
+        const done = Promise.resolve();
+        return {
+          ...{ sha256: '', bytes: 0, commit: () => done, discard: () => done },
+          read: () => Promise.resolve(large),
+          readInto: () => done,
+        };
+      },
+    };
+    await putBlob(counting, large);
+    expect(Math.max(...pieces)).toBeLessThan(2 ** 31);
+    expect(pieces.reduce((sum, length) => sum + length, 0)).toBe(2 ** 31 + 16);
   });
 });

@@ -23,7 +23,8 @@ function carriedOut(steps: readonly Step[], values: readonly number[]): number[]
     if (a < values.length) at[a] = low;
     if (b < values.length) at[b] = high;
   };
-  for (const { kind, rows } of steps) {
+  for (const { kind, rows, only } of steps) {
+    const before = rows.map(get);
     if (kind === 'sort8') {
       const sorted = rows.map(get).sort((a, b) => a - b);
       rows.forEach((row, i) => row < values.length && (at[row] = sorted[i]));
@@ -36,6 +37,11 @@ function carriedOut(steps: readonly Step[], values: readonly number[]): number[]
       });
       pairs.forEach(([a, b]) => order(a, b));
     }
+    // Nothing may ask for the others afterwards: let what asks find nonsense.
+    if (only === undefined) continue;
+    rows.forEach((row, i) => {
+      if (i !== only && row < values.length) at[row] = before[i] * 1000 + 7;
+    });
   }
   return at;
 }
@@ -77,11 +83,15 @@ describe('a network for ranks', () => {
     const steps: Step[] = [
       { kind: 'flip4', rows: [0, 1, 2, 9] },
       { kind: 'merge8', rows: [0, 1, 2, 3, 4, 5, 6, 7] },
+      { kind: 'flip4', rows: [2, 3, 4, 5], only: 1 },
+      { kind: 'merge4', rows: [2, 3, 4, 5], only: 3 },
     ];
     expect([...encodeSteps(steps, 5)]).toEqual([
       ...[4, 0, 1, 5, 2, 0, 0, 0, 0],
       ...[1, 0, 1, 2, 3, 4, 5, 5, 5],
+      ...[6, 2, 5, 3, 4, 3, 0, 0, 0],
+      ...[8, 2, 4, 3, 5, 5, 0, 0, 0],
     ]);
-    expect(encodeSteps(steps, 5).length).toBe(2 * STEP_WORDS);
+    expect(encodeSteps(steps, 5).length).toBe(4 * STEP_WORDS);
   });
 });

@@ -2,9 +2,16 @@
 import { Worker } from 'node:worker_threads';
 import type { OracleProvider } from '../../core/ports.js';
 import type { AggregationInput, AggregationResult } from '../../engine/aggregation.js';
+import { spoolIn } from '../blob-directory.js';
+import { removeSpooledBy } from '../spool.js';
 import { Line } from './line.js';
 import { OracleDesk } from './oracle.js';
-import type { CoordinatorServices, WorkerServices, WorkerSettings } from './services.js';
+import type {
+  BlobLocation,
+  CoordinatorServices,
+  WorkerServices,
+  WorkerSettings,
+} from './services.js';
 
 /** The worker ended before its answer: out of memory, by `process.exit`, by an error nobody caught. */
 export class ThreadEnded extends Error {
@@ -16,9 +23,12 @@ export class AggregationThread {
   readonly #desk: OracleDesk;
   readonly #line: Line<WorkerServices, CoordinatorServices>;
   #isAlive = true;
+  /** Resolves when the thread has ended, and what it left is removed. Never rejects. */
+  readonly gone: Promise<void>;
 
   constructor(entry: URL, settings: WorkerSettings, oracles: OracleProvider) {
     this.#worker = new Worker(entry, { workerData: settings, name: 'tributary aggregation' });
+    this.gone = tidiedAfter(this.#worker, settings.blobs);
     this.#desk = new OracleDesk(oracles);
     this.#line = new Line<WorkerServices, CoordinatorServices>(this.#worker, this.#desk);
     const ended = (why: string): void => this.#ended(new ThreadEnded(why));
@@ -52,6 +62,7 @@ export class AggregationThread {
     // Else a process that only waits for this would be over before it.
     this.#worker.ref();
     await this.#worker.terminate();
+    await this.gone;
   }
 
   #ended(why: Error): void {
@@ -60,4 +71,17 @@ export class AggregationThread {
     // Its oracle may be a client that is long gone: nothing is lost with it.
     this.#desk.leave().catch(() => undefined);
   }
+}
+
+/** Resolves when a thread has ended, and what it was writing is removed. Never rejects. */
+async function tidiedAfter(worker: Worker, blobs: BlobLocation): Promise<void> {
+  // Asked now: a thread that has ended has no number any more.
+  const { threadId } = worker;
+  await new Promise((resolve) => worker.once('exit', resolve));
+  // What cannot be removed now, the next start removes.
+  await removeSpooledBy(threadId, spoolOf(blobs)).catch(() => undefined);
+}
+
+function spoolOf(blobs: BlobLocation): string {
+  return blobs.kind === 'directory' ? spoolIn(blobs.folder) : blobs.spoolDir;
 }

@@ -28,7 +28,8 @@ const MOST_DEATHS = 3;
  * A pool of threads, each started when it is first needed and kept; one that dies is replaced.
  *
  * Aggregating throws TributaryError `storage_unavailable` where the worker died or the aggregator was
- * closed, and `internal` where it died over the same round again and again, or took too long.
+ * closed, `internal` where it died over the same round again and again, or took too long, and
+ * `run_over` where the signal said that nobody waits for it.
  */
 export function workerAggregator(options: WorkerAggregatorOptions): Aggregator {
   const { blobs, oracles, size, limitMs, entry = workerEntry } = options;
@@ -41,20 +42,25 @@ export function workerAggregator(options: WorkerAggregatorOptions): Aggregator {
   const start = (): AggregationThread => {
     const thread = new AggregationThread(entry, { blobs }, oracles);
     threads.add(thread);
+    void thread.gone.then(() => threads.delete(thread));
     return thread;
   };
 
   const idleThread = (): AggregationThread => {
     const thread = idle.pop() ?? start();
-    if (thread.isAlive) return thread;
-    threads.delete(thread);
-    return idleThread();
+    return thread.isAlive ? thread : idleThread();
   };
 
-  const work = async (input: AggregationInput): Promise<AggregationResult> => {
+  const work = async (
+    input: AggregationInput,
+    signal?: AbortSignal,
+  ): Promise<AggregationResult> => {
     if (closed) throw stopping();
+    if (signal?.aborted) throw stopped(input);
     const thread = idleThread();
     const limit = setTimeout(() => void thread.end(tooLong(limitMs)), limitMs);
+    const onStop = (): void => void thread.end(stopped(input));
+    signal?.addEventListener('abort', onStop);
     try {
       const result = await thread.aggregate(input);
       deaths.forget(input);
@@ -63,13 +69,13 @@ export function workerAggregator(options: WorkerAggregatorOptions): Aggregator {
       throw error instanceof ThreadEnded ? deaths.count(input, error) : error;
     } finally {
       clearTimeout(limit);
+      signal?.removeEventListener('abort', onStop);
       if (thread.isAlive) idle.push(thread);
-      else threads.delete(thread);
     }
   };
 
   return {
-    aggregate: (input) => turns.run(() => work(input)),
+    aggregate: (input, signal) => turns.run(() => work(input, signal)),
     close: async () => {
       closed = true;
       await Promise.all([...threads].map((thread) => thread.end(stopping())));
@@ -108,6 +114,10 @@ function keyOf({ run, round }: AggregationInput): string {
 /** The engine leaves the round as it is: the next coordinator takes it up. */
 function stopping(): TributaryError {
   return new TributaryError('storage_unavailable', 'the coordinator is stopping');
+}
+
+function stopped({ run }: AggregationInput): TributaryError {
+  return new TributaryError('run_over', `run "${run.id}" was stopped`);
 }
 
 function tooLong(limitMs: number): TributaryError {

@@ -28,7 +28,7 @@ export function assignmentRoutes(router: Router, parts: HttpParts): void {
   router.get('/v1/assignments/:id/weight', async (req, res) => {
     const client = await auth.client(req);
     const id = idParam(req, 'id', 'assignment_unknown');
-    res.json({ weight: await engine.weightGiven(client, id) });
+    res.json(await engine.weightGiven(client, id));
   });
 
   router.post('/v1/assignments/:id/evaluation', async (req, res) => {

@@ -4,6 +4,7 @@ import { TributaryError } from '../../../protocol/errors.js';
 import { VERSION_HEADER } from '../../../protocol/http.js';
 import type { Checkpoint, Run, Store, StoredBlob } from '../../core/ports.js';
 import { averagedModel } from '../../engine/average.js';
+import { AtMost } from '../at-most.js';
 import type { Caller } from './auth.js';
 import { numberParam } from './ids.js';
 import type { HttpParts } from './parts.js';
@@ -18,11 +19,21 @@ export function checkpointRoutes(router: Router, parts: HttpParts): void {
   router.get('/v1/runs/:run/checkpoints/:version/broadcast', (req, res) =>
     sendPart(req, res, parts, (checkpoint) => parts.blobs.open(broadcastOf(checkpoint).sha256)),
   );
-  router.get('/v1/runs/:run/checkpoints/:version/average', (req, res) =>
-    sendPart(req, res, parts, async (checkpoint, run) =>
-      inMemory(await averagedModel(run, checkpoint, parts.blobs)),
-    ),
-  );
+  averageRoute(router, parts);
+}
+
+/**
+ * For operators, and one at a time: an average is computed in memory from the whole of model and
+ * state, so that a client, or a script that asks for all of them at once, could exhaust it.
+ */
+function averageRoute(router: Router, parts: HttpParts): void {
+  const averaging = new AtMost(1);
+  router.get('/v1/runs/:run/checkpoints/:version/average', async (req, res) => {
+    await parts.auth.operator(req);
+    await sendPart(req, res, parts, (checkpoint, run) =>
+      averaging.run(async () => inMemory(await averagedModel(run, checkpoint, parts.blobs))),
+    );
+  });
 }
 
 async function sendPart(

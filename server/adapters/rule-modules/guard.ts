@@ -44,7 +44,9 @@ export function guarded(rule: AnyRule): AnyRule {
   };
   return {
     ...rule,
-    // By name, for a rule that is an instance of a class: a spread leaves its methods behind.
+    // By name, for a rule that is an instance of a class: a spread leaves behind what the class has,
+    // methods and accessors. Whoever went by `needs` would then find a rule that needs nothing.
+    ...described(rule),
     begin: (ctx) => rule.begin(ctx),
     accumulate: (acc, update, ctx) => rule.accumulate(acc, update, ctx),
     finish: (acc, ctx) => rule.finish(acc, ctx),
@@ -54,5 +56,13 @@ export function guarded(rule: AnyRule): AnyRule {
     ...(rule.weightMax && { weightMax: ends('weightMax', rule.weightMax.bind(rule)) }),
     ...(rule.weightOf && { weightOf: ends('weigh', rule.weightOf.bind(rule)) }),
     ...(rule.broadcast && { broadcast: ends('broadcast', rule.broadcast.bind(rule)) }),
+  };
+}
+
+function described({ name, paper, summary, family, needs, options, control }: AnyRule) {
+  return {
+    ...{ name, paper, family, needs, options },
+    ...(summary !== undefined && { summary }),
+    ...(control && { control }),
   };
 }

@@ -11,10 +11,14 @@ import type { RankWindow } from '../../core/kernels/kernels.js';
  * the second one backwards: it begins a merge.
  */
 export const stepKinds = { sort8: 0, merge8: 1, flip8: 2, merge4: 3, flip4: 4 } as const;
+/** The first of four kinds that find one result of a step of four rows: its place is added. */
+const PICK = 5;
 
 export interface Step {
   readonly kind: keyof typeof stepKinds;
   readonly rows: readonly number[];
+  /** The place of the only row, of four, that is asked for afterwards. */
+  readonly only?: number;
 }
 
 /** Words of a step in memory: its kind and eight rows. */
@@ -30,9 +34,11 @@ export function rankNetwork(count: number, { from, to }: RankWindow): Step[] {
   const kept: Step[] = [];
   // Backwards: what no later step and no rank of the window asks for need not be done.
   for (const step of [...wholeNetwork(count)].reverse()) {
-    if (!step.rows.some((row) => isNeeded[row])) continue;
+    const asked = step.rows.flatMap((row, place) => (isNeeded[row] ? [place] : []));
+    if (asked.length === 0) continue;
     for (const row of step.rows) isNeeded[row] = true;
-    kept.push(step);
+    const isPick = asked.length === 1 && step.rows.length === 4;
+    kept.push(isPick ? { ...step, only: asked[0] } : step);
   }
   return kept.reverse();
 }
@@ -40,13 +46,21 @@ export function rankNetwork(count: number, { from, to }: RankWindow): Step[] {
 /** The steps as the kernels read them: `count` is the row of infinities. */
 export function encodeSteps(steps: readonly Step[], count: number): Uint32Array {
   const words = new Uint32Array(steps.length * STEP_WORDS);
-  steps.forEach(({ kind, rows }, i) => {
-    const half = rows.length / 2;
-    const isFlip = kind === 'flip8' || kind === 'flip4';
-    const inOrder = isFlip ? [...rows.slice(0, half), ...rows.slice(half).reverse()] : rows;
-    words.set([stepKinds[kind], ...inOrder.map((row) => Math.min(row, count))], i * STEP_WORDS);
+  steps.forEach((step, i) => {
+    const [kind, ...rows] = encoded(step);
+    words.set([kind, ...rows.map((row) => Math.min(row, count))], i * STEP_WORDS);
   });
   return words;
+}
+
+/** In the order in which the kernels load them: a pick has its two pairs, and the row to write. */
+function encoded({ kind, rows, only }: Step): number[] {
+  const half = rows.length / 2;
+  const isFlip = kind === 'flip8' || kind === 'flip4';
+  const inOrder = isFlip ? [...rows.slice(0, half), ...rows.slice(half).reverse()] : [...rows];
+  if (only === undefined) return [stepKinds[kind], ...inOrder];
+  const [a, b, c, d] = inOrder;
+  return [PICK + only, a, c, b, d, rows[only]];
 }
 
 function padded(count: number): number {

@@ -8,7 +8,7 @@ import { checkNeeds } from './needs.js';
 import type { Plan } from './plan.js';
 import { checkCovers, checkSame, planOf } from './plan.js';
 import type { Fused } from './results.js';
-import { ruleOf } from './rule.js';
+import { ruleToFuse } from './rule.js';
 import { fuseOpen } from './run.js';
 import type { TensorFile } from './tensor-file.js';
 import { openTensorFile } from './tensor-file.js';
@@ -17,7 +17,7 @@ import { checkOut } from './write.js';
 
 /** Everything that can be wrong is looked at before anything is computed. */
 export async function fuseFiles(paths: readonly string[], options: FuseOptions): Promise<Fused> {
-  const composed = await ruleOf(options);
+  const composed = await ruleToFuse(options);
   const known = await clientFiles(paths, options);
   if (options.proxy !== undefined && options.model === undefined)
     throw new TributaryError('bad_request', '--proxy: give the model too, as --model FILE');

@@ -1,10 +1,10 @@
 /** What is known of each file that is fused: who it is, and what a client would have reported. */
-import { readFile } from 'node:fs/promises';
 import { basename, dirname, resolve } from 'node:path';
 import { z } from 'zod';
 import { TributaryError, parse } from '../../../protocol/errors.js';
 import { metrics } from '../../../protocol/update.js';
 import { suggestion } from '../../core/suggest.js';
+import { readJson } from '../json-file.js';
 
 const ofClient = z.strictObject({
   numExamples: z.int().positive().optional(),
@@ -78,17 +78,6 @@ async function readFacts(path: string, ids: readonly string[]): Promise<z.infer<
       return [id, { ...told, vectors: Object.fromEntries(vectors) as Record<string, string> }];
     }),
   );
-}
-
-/** @throws TributaryError `bad_request` where a file cannot be read or is no JSON. */
-export async function readJson(path: string): Promise<unknown> {
-  try {
-    return JSON.parse(await readFile(path, 'utf8'));
-  } catch (cause) {
-    const why = cause instanceof SyntaxError ? 'is not JSON' : 'cannot be read';
-    const message = `${path} ${why}: ${cause instanceof Error ? cause.message : String(cause)}`;
-    throw new TributaryError('bad_request', message, undefined, { cause });
-  }
 }
 
 function refuse(problem: string): never {

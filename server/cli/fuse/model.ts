@@ -6,7 +6,7 @@ import type { Tensor } from '../../../protocol/safetensors.js';
 import type { TfjsOracle } from '../../../client/tfjs/oracle.js';
 import { layoutOf } from '../../core/layout.js';
 import { prepareCommonBackend } from '../backend.js';
-import { readJson } from './facts.js';
+import { readJson } from '../json-file.js';
 import type { TensorFile } from './tensor-file.js';
 import { named } from './tensor-file.js';
 import { readBase } from './updates.js';

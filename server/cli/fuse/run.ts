@@ -1,9 +1,8 @@
 /** From files that are open and checked to the fused model. */
 import { TributaryError } from '../../../protocol/errors.js';
-import { createWasmKernels, wasmKernelsSupported } from '../../adapters/wasm-kernels.js';
+import { newKernels } from '../../adapters/kernels.js';
 import { byClientId } from '../../core/cohort.js';
 import type { Kernels } from '../../core/kernels/kernels.js';
-import { referenceKernels } from '../../core/kernels/reference.js';
 import { fedavg } from '../../core/rules/fedavg.js';
 import type { Outcome } from '../../core/rules/rule.js';
 import type { RunRule } from '../../engine/run-rule.js';
@@ -33,7 +32,7 @@ export interface Work {
 /** Computes, and writes the file. @throws TributaryError as the rule does. */
 export async function fuseOpen(work: Work): Promise<Fused> {
   const { options, composed, base, clients, plan } = work;
-  const kernels = wasmKernelsSupported() ? createWasmKernels() : referenceKernels;
+  const kernels = newKernels();
   const outcome = await runRule(work, kernels);
   const deltas = deltasOf(plan, outcome.delta, await averagedBuffers(work, kernels));
   const written = await writeFused(options.out, base, deltas);

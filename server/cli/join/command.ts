@@ -11,12 +11,14 @@ import {
   tfjsEvaluator,
   tfjsTrainer,
 } from '../../../client/lazy.js';
+import type { Dataset } from '../../../client/tfjs/dataset.js';
+import type { TrainFunction } from '../../../client/types.js';
 import { TributaryError } from '../../../protocol/errors.js';
 import type { Task } from '../../../protocol/model.js';
 import type { JoinCommandOptions } from '../join.js';
 import { interruption } from '../interruption.js';
 import { bytes, print } from '../output.js';
-import { noFolder, stateFolder } from './state.js';
+import { stateFolder, warnedOfLoss } from './state.js';
 
 /** Examples of a validation set that make one batch of the oracle's answers. */
 const ORACLE_BATCH = 128;
@@ -46,19 +48,24 @@ export async function joinCommand(url: string, options: JoinCommandOptions): Pro
     url,
     token,
     backends: [`${backend.name} ${backend.version}`],
-    ...(data ? { train: tfjsTrainer({ data }) } : {}),
+    ...(data ? { train: trainingOn(data, options) } : {}),
     ...(validation
       ? {
           evaluate: tfjsEvaluator({ data: validation }),
           oracle: tfjsClientOracle({ data: validation, batchSize: ORACLE_BATCH }),
         }
       : {}),
-    storage: options.state ? stateFolder(options.state) : noFolder(warnOfLoss),
+    ...(options.state ? { storage: stateFolder(options.state) } : {}),
     signal: interruption(),
     ...(options.quiet || options.json ? {} : { onEvent: say }),
   });
   if (!options.quiet) print(summary, options.json, summed);
   if (summary.status === 'failed') process.exitCode = 1;
+}
+
+function trainingOn(data: Dataset, { state }: JoinCommandOptions): TrainFunction {
+  const train = tfjsTrainer({ data });
+  return state ? train : warnedOfLoss(train, warnOfLoss);
 }
 
 function warnOfLoss(): void {

@@ -1,7 +1,7 @@
 /** What a client of `tributary join` keeps between rounds, in a folder: see `--state`. */
-import { mkdir, open, readFile, rename } from 'node:fs/promises';
+import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import type { ClientStorage } from '../../../client/types.js';
+import type { ClientStorage, TrainFunction } from '../../../client/types.js';
 import { TributaryError } from '../../../protocol/errors.js';
 
 /**
@@ -14,23 +14,21 @@ export function stateFolder(folder: string): ClientStorage {
   return {
     load: (key) => onFile(fileOf(folder, key), 'read', readIfThere),
     save: (key, bytes) => onFile(fileOf(folder, key), 'write', (path) => replace(path, bytes)),
+    remove: (key) => onFile(fileOf(folder, key), 'remove', (path) => rm(path, { force: true })),
   };
 }
 
 /**
- * In place of a folder: nothing outlives the process. The process itself remembers, so there is
- * nothing to load; `warn` is called when the first vectors are to be kept, since losing them costs the
- * whole run (docs/decisions/0009).
+ * Where there is no folder: the same training, and `warn` is called when it first returns what is to
+ * be kept, since losing that costs the whole run (docs/decisions/0009).
  */
-export function noFolder(warn: () => void): ClientStorage {
+export function warnedOfLoss(train: TrainFunction, warn: () => void): TrainFunction {
   let warned = false;
-  return {
-    load: () => Promise.resolve(null),
-    save: () => {
-      if (!warned) warn();
-      warned = true;
-      return Promise.resolve();
-    },
+  return async (request) => {
+    const result = await train(request);
+    if (result.keep && !warned) warn();
+    warned ||= result.keep !== undefined;
+    return result;
   };
 }
 
@@ -75,7 +73,7 @@ async function syncFolder(path: string): Promise<void> {
 
 async function onFile<T>(
   path: string,
-  what: 'read' | 'write',
+  what: 'read' | 'write' | 'remove',
   work: (path: string) => Promise<T>,
 ): Promise<T> {
   try {

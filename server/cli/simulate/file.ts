@@ -2,20 +2,18 @@
  * A simulation file (simulation/simulation-file.ts) as JSON, with rules from files: `"./my-rule.ts"` or
  * `{ "file": "./my-rule.ts", "options": {} }`. Paths are relative to the simulation file.
  */
-import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { z } from 'zod';
-import { TributaryError, parse } from '../../../protocol/errors.js';
-import { loadRuleFile } from '../../adapters/rule-modules.js';
-import { rememberRule } from '../../engine/own-rules.js';
+import { parse } from '../../../protocol/errors.js';
 import type { Simulation } from '../../simulation/simulation-file.js';
 import { simulationFile } from '../../simulation/simulation-file.js';
 import { runsOf } from '../../simulation/simulation.js';
+import { readJson } from '../json-file.js';
+import { isRuleFile } from '../rules/file.js';
+import { takeRuleFile } from '../rules/own.js';
 
-/** No rule of the registry has a name like these. */
-const RULE_FILE = /[/\\]|\.(ts|mts|js|mjs)$/;
 const ownRule = z.preprocess(
-  (given) => (typeof given === 'string' && RULE_FILE.test(given) ? { file: given } : given),
+  (given) => (typeof given === 'string' && isRuleFile(given) ? { file: given } : given),
   z.looseObject({ file: z.string() }),
 );
 const withRules = z.looseObject({
@@ -44,17 +42,5 @@ async function withOwnRule(given: unknown, near: (name: string) => string): Prom
   const own = ownRule.safeParse(given);
   if (!own.success) return given;
   const { file, ...rest } = own.data;
-  const { rule, sha256 } = await loadRuleFile(near(file));
-  rememberRule(sha256, rule);
-  return { ...rest, name: rule.name, module: sha256 };
-}
-
-async function readJson(path: string): Promise<unknown> {
-  try {
-    return JSON.parse(await readFile(path, 'utf8'));
-  } catch (cause) {
-    const why = cause instanceof SyntaxError ? 'is not JSON' : 'cannot be read';
-    const message = `${path} ${why}: ${cause instanceof Error ? cause.message : String(cause)}`;
-    throw new TributaryError('bad_request', message, undefined, { cause });
-  }
+  return { ...rest, ...(await takeRuleFile(near(file))) };
 }

@@ -22,7 +22,8 @@ export interface ComposedSum<Acc> {
   readonly updates: Pick<UpdateFacts, 'clientId' | 'norm'>[];
 }
 
-const RULE = 'rule.';
+/** What the names of the rule's own state begin with. */
+export const RULE_PREFIX = 'rule.';
 const OPTIMIZER = 'optimizer.';
 const after = (index: number): string => `after.${index}.`;
 
@@ -38,7 +39,7 @@ export function compose<O, Acc, P>(
   const inner = (ctx: RuleContext<ComposedOptions<O, P>>): RuleContext<O> => ({
     ...ctx,
     options: ctx.options.rule,
-    state: partOf(ctx.state, RULE),
+    state: partOf(ctx.state, RULE_PREFIX),
   });
   const parts = [rule, optimizer, ...steps];
   return {
@@ -52,7 +53,8 @@ export function compose<O, Acc, P>(
     ...(rule.training && { training: (options) => rule.training!(options.rule) }),
     ...(rule.weightMax && { weightMax: (options) => rule.weightMax!(options.rule) }),
     ...(rule.weightOf && {
-      weightOf: (facts, options, state) => rule.weightOf!(facts, options.rule, partOf(state, RULE)),
+      weightOf: (facts, options, state) =>
+        rule.weightOf!(facts, options.rule, partOf(state, RULE_PREFIX)),
     }),
     begin: (ctx) => ({ ofRule: rule.begin(inner(ctx)), updates: [] }),
     async accumulate(acc, update, ctx) {
@@ -70,11 +72,11 @@ export function compose<O, Acc, P>(
       return {
         ...outcome,
         delta,
-        state: joinStates({ [RULE]: outcome.state, [OPTIMIZER]: moved.state, ...states }),
+        state: joinStates({ [RULE_PREFIX]: outcome.state, [OPTIMIZER]: moved.state, ...states }),
         diagnostics: { ...commonDiagnostics(outcome, acc.updates), ...outcome.diagnostics },
       };
     },
-    ...(rule.broadcast && { broadcast: (state) => rule.broadcast!(partOf(state, RULE)) }),
+    ...(rule.broadcast && { broadcast: (state) => rule.broadcast!(partOf(state, RULE_PREFIX)) }),
   };
 }
 

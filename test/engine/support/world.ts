@@ -9,6 +9,7 @@ import type { Role, RunSpecInput } from '../../../protocol/run.js';
 import { createMemoryBlobStore } from '../../../server/adapters/blob-memory.js';
 import { createMemoryStore } from '../../../server/adapters/memory-store.js';
 import type { OracleProvider, Presence, Run, Transport } from '../../../server/core/ports.js';
+import type { Aggregator } from '../../../server/engine/aggregator.js';
 import { putBlob } from '../../../server/engine/checkpoints.js';
 import { createEngine } from '../../../server/engine/create-engine.js';
 import type { Engine } from '../../../server/engine/engine.js';
@@ -31,6 +32,8 @@ export interface WorldOptions {
   /** By name; three sources `ada`, `Bo`, `cyd` where nothing is said. */
   readonly clients?: Readonly<Record<string, Role>>;
   readonly oracles?: OracleProvider;
+  /** In this thread, where nothing is said. */
+  readonly aggregator?: Aggregator;
 }
 
 /** One process of the coordinator. */
@@ -54,9 +57,11 @@ export class World {
   /** How long each call of the storage takes, by its name and the number of the process. */
   pause: (name: string, life: number) => Promise<void> = () => Promise.resolve();
   readonly #oracles: OracleProvider;
+  readonly #aggregator: Aggregator | undefined;
 
-  private constructor({ oracles = noOracles }: WorldOptions) {
+  private constructor({ oracles = noOracles, aggregator }: WorldOptions) {
     this.#oracles = oracles;
+    this.#aggregator = aggregator;
   }
 
   /** Creates the run and enrols its clients; nobody is connected, and no engine runs yet. */
@@ -101,6 +106,7 @@ export class World {
       transport: this.#transport(isAlive),
       clock: this.#clockOf(isAlive),
       oracles: this.#oracles,
+      ...(this.#aggregator && { aggregator: this.#aggregator }),
       log,
     });
     const life: Life = { engine, storage, alive: true, death, complaints };

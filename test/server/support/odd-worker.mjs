@@ -2,6 +2,8 @@
  * A worker that does what the name of the run says, in place of aggregating. Speaks the line's
  * messages by hand, so that they are held to what they are.
  */
+import { randomUUID } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
 import process from 'node:process';
 import { setImmediate } from 'node:timers';
 import { BroadcastChannel, parentPort, threadId } from 'node:worker_threads';
@@ -26,6 +28,11 @@ const deeds = {
     parentPort.postMessage({ answer: ask, failure });
   },
   exits: () => process.exit(3),
+  /** In the middle of writing a model. */
+  spools: (_, { spooled }) => {
+    writeFileSync(`${spooled}.${threadId}.${randomUUID()}`, 'half');
+    process.exit(3);
+  },
   throws: () => {
     setImmediate(() => {
       throw new Error('nobody catches this');

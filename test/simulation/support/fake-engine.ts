@@ -41,7 +41,7 @@ export function fakeEngine(): FakeEngine {
       return Promise.resolve();
     },
     maxUploadBytes: () => Promise.resolve(engine.maxBytes),
-    weightGiven: () => Promise.resolve(null),
+    weightGiven: () => Promise.resolve({ weight: null, sha256: null }),
     async submit(client, id, staged) {
       const bytes = await staged.read(0, staged.bytes);
       await staged.commit();

@@ -1,6 +1,7 @@
 /**
  * Steps of a sorting network, carried out in registers: wasm-kernels/network.ts says which. The rows
  * of a step are `pitch` bytes of `scratch` each; the step is a kind and up to eight places of rows.
+ * Values are whole numbers: machines compare those twice as fast as floats.
  */
 
 /** Bytes of a step: its kind and eight places, u32 each. */
@@ -23,8 +24,20 @@ export function runSteps(scratch: usize, pitch: usize, steps: usize, count: i32)
       case 3:
         mergeFour(scratch, pitch, steps);
         break;
-      default:
+      case 4:
         flipFour(scratch, pitch, steps);
+        break;
+      case 5:
+        pickFirst(scratch, pitch, steps);
+        break;
+      case 6:
+        pickSecond(scratch, pitch, steps);
+        break;
+      case 7:
+        pickThird(scratch, pitch, steps);
+        break;
+      default:
+        pickFourth(scratch, pitch, steps);
     }
   }
 }
@@ -50,62 +63,62 @@ function sortEight(scratch: usize, pitch: usize, step: usize): void {
     let x5 = v128.load(p5);
     let x6 = v128.load(p6);
     let x7 = v128.load(p7);
-    t = f32x4.pmin(x0, x1);
-    x1 = f32x4.pmax(x0, x1);
+    t = i32x4.min_s(x0, x1);
+    x1 = i32x4.max_s(x0, x1);
     x0 = t;
-    t = f32x4.pmin(x2, x3);
-    x3 = f32x4.pmax(x2, x3);
+    t = i32x4.min_s(x2, x3);
+    x3 = i32x4.max_s(x2, x3);
     x2 = t;
-    t = f32x4.pmin(x4, x5);
-    x5 = f32x4.pmax(x4, x5);
+    t = i32x4.min_s(x4, x5);
+    x5 = i32x4.max_s(x4, x5);
     x4 = t;
-    t = f32x4.pmin(x6, x7);
-    x7 = f32x4.pmax(x6, x7);
+    t = i32x4.min_s(x6, x7);
+    x7 = i32x4.max_s(x6, x7);
     x6 = t;
-    t = f32x4.pmin(x0, x2);
-    x2 = f32x4.pmax(x0, x2);
+    t = i32x4.min_s(x0, x2);
+    x2 = i32x4.max_s(x0, x2);
     x0 = t;
-    t = f32x4.pmin(x1, x3);
-    x3 = f32x4.pmax(x1, x3);
+    t = i32x4.min_s(x1, x3);
+    x3 = i32x4.max_s(x1, x3);
     x1 = t;
-    t = f32x4.pmin(x4, x6);
-    x6 = f32x4.pmax(x4, x6);
+    t = i32x4.min_s(x4, x6);
+    x6 = i32x4.max_s(x4, x6);
     x4 = t;
-    t = f32x4.pmin(x5, x7);
-    x7 = f32x4.pmax(x5, x7);
+    t = i32x4.min_s(x5, x7);
+    x7 = i32x4.max_s(x5, x7);
     x5 = t;
-    t = f32x4.pmin(x1, x2);
-    x2 = f32x4.pmax(x1, x2);
+    t = i32x4.min_s(x1, x2);
+    x2 = i32x4.max_s(x1, x2);
     x1 = t;
-    t = f32x4.pmin(x5, x6);
-    x6 = f32x4.pmax(x5, x6);
+    t = i32x4.min_s(x5, x6);
+    x6 = i32x4.max_s(x5, x6);
     x5 = t;
-    t = f32x4.pmin(x0, x4);
-    x4 = f32x4.pmax(x0, x4);
+    t = i32x4.min_s(x0, x4);
+    x4 = i32x4.max_s(x0, x4);
     x0 = t;
-    t = f32x4.pmin(x1, x5);
-    x5 = f32x4.pmax(x1, x5);
+    t = i32x4.min_s(x1, x5);
+    x5 = i32x4.max_s(x1, x5);
     x1 = t;
-    t = f32x4.pmin(x2, x6);
-    x6 = f32x4.pmax(x2, x6);
+    t = i32x4.min_s(x2, x6);
+    x6 = i32x4.max_s(x2, x6);
     x2 = t;
-    t = f32x4.pmin(x3, x7);
-    x7 = f32x4.pmax(x3, x7);
+    t = i32x4.min_s(x3, x7);
+    x7 = i32x4.max_s(x3, x7);
     x3 = t;
-    t = f32x4.pmin(x2, x4);
-    x4 = f32x4.pmax(x2, x4);
+    t = i32x4.min_s(x2, x4);
+    x4 = i32x4.max_s(x2, x4);
     x2 = t;
-    t = f32x4.pmin(x3, x5);
-    x5 = f32x4.pmax(x3, x5);
+    t = i32x4.min_s(x3, x5);
+    x5 = i32x4.max_s(x3, x5);
     x3 = t;
-    t = f32x4.pmin(x1, x2);
-    x2 = f32x4.pmax(x1, x2);
+    t = i32x4.min_s(x1, x2);
+    x2 = i32x4.max_s(x1, x2);
     x1 = t;
-    t = f32x4.pmin(x3, x4);
-    x4 = f32x4.pmax(x3, x4);
+    t = i32x4.min_s(x3, x4);
+    x4 = i32x4.max_s(x3, x4);
     x3 = t;
-    t = f32x4.pmin(x5, x6);
-    x6 = f32x4.pmax(x5, x6);
+    t = i32x4.min_s(x5, x6);
+    x6 = i32x4.max_s(x5, x6);
     x5 = t;
     v128.store(p0, x0);
     v128.store(p1, x1);
@@ -147,41 +160,41 @@ function mergeEight(scratch: usize, pitch: usize, step: usize): void {
     let x5 = v128.load(p5);
     let x6 = v128.load(p6);
     let x7 = v128.load(p7);
-    t = f32x4.pmin(x0, x4);
-    x4 = f32x4.pmax(x0, x4);
+    t = i32x4.min_s(x0, x4);
+    x4 = i32x4.max_s(x0, x4);
     x0 = t;
-    t = f32x4.pmin(x1, x5);
-    x5 = f32x4.pmax(x1, x5);
+    t = i32x4.min_s(x1, x5);
+    x5 = i32x4.max_s(x1, x5);
     x1 = t;
-    t = f32x4.pmin(x2, x6);
-    x6 = f32x4.pmax(x2, x6);
+    t = i32x4.min_s(x2, x6);
+    x6 = i32x4.max_s(x2, x6);
     x2 = t;
-    t = f32x4.pmin(x3, x7);
-    x7 = f32x4.pmax(x3, x7);
+    t = i32x4.min_s(x3, x7);
+    x7 = i32x4.max_s(x3, x7);
     x3 = t;
-    t = f32x4.pmin(x0, x2);
-    x2 = f32x4.pmax(x0, x2);
+    t = i32x4.min_s(x0, x2);
+    x2 = i32x4.max_s(x0, x2);
     x0 = t;
-    t = f32x4.pmin(x1, x3);
-    x3 = f32x4.pmax(x1, x3);
+    t = i32x4.min_s(x1, x3);
+    x3 = i32x4.max_s(x1, x3);
     x1 = t;
-    t = f32x4.pmin(x4, x6);
-    x6 = f32x4.pmax(x4, x6);
+    t = i32x4.min_s(x4, x6);
+    x6 = i32x4.max_s(x4, x6);
     x4 = t;
-    t = f32x4.pmin(x5, x7);
-    x7 = f32x4.pmax(x5, x7);
+    t = i32x4.min_s(x5, x7);
+    x7 = i32x4.max_s(x5, x7);
     x5 = t;
-    t = f32x4.pmin(x0, x1);
-    x1 = f32x4.pmax(x0, x1);
+    t = i32x4.min_s(x0, x1);
+    x1 = i32x4.max_s(x0, x1);
     x0 = t;
-    t = f32x4.pmin(x2, x3);
-    x3 = f32x4.pmax(x2, x3);
+    t = i32x4.min_s(x2, x3);
+    x3 = i32x4.max_s(x2, x3);
     x2 = t;
-    t = f32x4.pmin(x4, x5);
-    x5 = f32x4.pmax(x4, x5);
+    t = i32x4.min_s(x4, x5);
+    x5 = i32x4.max_s(x4, x5);
     x4 = t;
-    t = f32x4.pmin(x6, x7);
-    x7 = f32x4.pmax(x6, x7);
+    t = i32x4.min_s(x6, x7);
+    x7 = i32x4.max_s(x6, x7);
     x6 = t;
     v128.store(p0, x0);
     v128.store(p1, x1);
@@ -223,41 +236,41 @@ function flipEight(scratch: usize, pitch: usize, step: usize): void {
     let x5 = v128.load(p5);
     let x6 = v128.load(p6);
     let x7 = v128.load(p7);
-    t = f32x4.pmin(x0, x4);
-    x4 = f32x4.pmax(x0, x4);
+    t = i32x4.min_s(x0, x4);
+    x4 = i32x4.max_s(x0, x4);
     x0 = t;
-    t = f32x4.pmin(x1, x5);
-    x5 = f32x4.pmax(x1, x5);
+    t = i32x4.min_s(x1, x5);
+    x5 = i32x4.max_s(x1, x5);
     x1 = t;
-    t = f32x4.pmin(x2, x6);
-    x6 = f32x4.pmax(x2, x6);
+    t = i32x4.min_s(x2, x6);
+    x6 = i32x4.max_s(x2, x6);
     x2 = t;
-    t = f32x4.pmin(x3, x7);
-    x7 = f32x4.pmax(x3, x7);
+    t = i32x4.min_s(x3, x7);
+    x7 = i32x4.max_s(x3, x7);
     x3 = t;
-    t = f32x4.pmin(x0, x2);
-    x2 = f32x4.pmax(x0, x2);
+    t = i32x4.min_s(x0, x2);
+    x2 = i32x4.max_s(x0, x2);
     x0 = t;
-    t = f32x4.pmin(x1, x3);
-    x3 = f32x4.pmax(x1, x3);
+    t = i32x4.min_s(x1, x3);
+    x3 = i32x4.max_s(x1, x3);
     x1 = t;
-    t = f32x4.pmin(x4, x6);
-    x6 = f32x4.pmax(x4, x6);
+    t = i32x4.min_s(x4, x6);
+    x6 = i32x4.max_s(x4, x6);
     x4 = t;
-    t = f32x4.pmin(x5, x7);
-    x7 = f32x4.pmax(x5, x7);
+    t = i32x4.min_s(x5, x7);
+    x7 = i32x4.max_s(x5, x7);
     x5 = t;
-    t = f32x4.pmin(x0, x1);
-    x1 = f32x4.pmax(x0, x1);
+    t = i32x4.min_s(x0, x1);
+    x1 = i32x4.max_s(x0, x1);
     x0 = t;
-    t = f32x4.pmin(x2, x3);
-    x3 = f32x4.pmax(x2, x3);
+    t = i32x4.min_s(x2, x3);
+    x3 = i32x4.max_s(x2, x3);
     x2 = t;
-    t = f32x4.pmin(x4, x5);
-    x5 = f32x4.pmax(x4, x5);
+    t = i32x4.min_s(x4, x5);
+    x5 = i32x4.max_s(x4, x5);
     x4 = t;
-    t = f32x4.pmin(x6, x7);
-    x7 = f32x4.pmax(x6, x7);
+    t = i32x4.min_s(x6, x7);
+    x7 = i32x4.max_s(x6, x7);
     x6 = t;
     v128.store(p0, x0);
     v128.store(p1, x1);
@@ -291,17 +304,17 @@ function mergeFour(scratch: usize, pitch: usize, step: usize): void {
     let x1 = v128.load(p1);
     let x2 = v128.load(p2);
     let x3 = v128.load(p3);
-    t = f32x4.pmin(x0, x2);
-    x2 = f32x4.pmax(x0, x2);
+    t = i32x4.min_s(x0, x2);
+    x2 = i32x4.max_s(x0, x2);
     x0 = t;
-    t = f32x4.pmin(x1, x3);
-    x3 = f32x4.pmax(x1, x3);
+    t = i32x4.min_s(x1, x3);
+    x3 = i32x4.max_s(x1, x3);
     x1 = t;
-    t = f32x4.pmin(x0, x1);
-    x1 = f32x4.pmax(x0, x1);
+    t = i32x4.min_s(x0, x1);
+    x1 = i32x4.max_s(x0, x1);
     x0 = t;
-    t = f32x4.pmin(x2, x3);
-    x3 = f32x4.pmax(x2, x3);
+    t = i32x4.min_s(x2, x3);
+    x3 = i32x4.max_s(x2, x3);
     x2 = t;
     v128.store(p0, x0);
     v128.store(p1, x1);
@@ -327,17 +340,17 @@ function flipFour(scratch: usize, pitch: usize, step: usize): void {
     let x1 = v128.load(p1);
     let x2 = v128.load(p2);
     let x3 = v128.load(p3);
-    t = f32x4.pmin(x0, x2);
-    x2 = f32x4.pmax(x0, x2);
+    t = i32x4.min_s(x0, x2);
+    x2 = i32x4.max_s(x0, x2);
     x0 = t;
-    t = f32x4.pmin(x1, x3);
-    x3 = f32x4.pmax(x1, x3);
+    t = i32x4.min_s(x1, x3);
+    x3 = i32x4.max_s(x1, x3);
     x1 = t;
-    t = f32x4.pmin(x0, x1);
-    x1 = f32x4.pmax(x0, x1);
+    t = i32x4.min_s(x0, x1);
+    x1 = i32x4.max_s(x0, x1);
     x0 = t;
-    t = f32x4.pmin(x2, x3);
-    x3 = f32x4.pmax(x2, x3);
+    t = i32x4.min_s(x2, x3);
+    x3 = i32x4.max_s(x2, x3);
     x2 = t;
     v128.store(p0, x0);
     v128.store(p1, x1);
@@ -347,5 +360,82 @@ function flipFour(scratch: usize, pitch: usize, step: usize): void {
     p1 += 16;
     p2 += 16;
     p3 += 16;
+  } while (p0 < end);
+}
+
+/** One of the four results of two layers, where nothing asks for the others. */
+function pickFirst(scratch: usize, pitch: usize, step: usize): void {
+  let p0 = scratch + <usize>load<u32>(step, 4) * pitch;
+  let p1 = scratch + <usize>load<u32>(step, 8) * pitch;
+  let p2 = scratch + <usize>load<u32>(step, 12) * pitch;
+  let p3 = scratch + <usize>load<u32>(step, 16) * pitch;
+  let out = scratch + <usize>load<u32>(step, 20) * pitch;
+  const end = p0 + pitch;
+  do {
+    const a = i32x4.min_s(v128.load(p0), v128.load(p1));
+    const b = i32x4.min_s(v128.load(p2), v128.load(p3));
+    v128.store(out, i32x4.min_s(a, b));
+    p0 += 16;
+    p1 += 16;
+    p2 += 16;
+    p3 += 16;
+    out += 16;
+  } while (p0 < end);
+}
+
+function pickSecond(scratch: usize, pitch: usize, step: usize): void {
+  let p0 = scratch + <usize>load<u32>(step, 4) * pitch;
+  let p1 = scratch + <usize>load<u32>(step, 8) * pitch;
+  let p2 = scratch + <usize>load<u32>(step, 12) * pitch;
+  let p3 = scratch + <usize>load<u32>(step, 16) * pitch;
+  let out = scratch + <usize>load<u32>(step, 20) * pitch;
+  const end = p0 + pitch;
+  do {
+    const a = i32x4.min_s(v128.load(p0), v128.load(p1));
+    const b = i32x4.min_s(v128.load(p2), v128.load(p3));
+    v128.store(out, i32x4.max_s(a, b));
+    p0 += 16;
+    p1 += 16;
+    p2 += 16;
+    p3 += 16;
+    out += 16;
+  } while (p0 < end);
+}
+
+function pickThird(scratch: usize, pitch: usize, step: usize): void {
+  let p0 = scratch + <usize>load<u32>(step, 4) * pitch;
+  let p1 = scratch + <usize>load<u32>(step, 8) * pitch;
+  let p2 = scratch + <usize>load<u32>(step, 12) * pitch;
+  let p3 = scratch + <usize>load<u32>(step, 16) * pitch;
+  let out = scratch + <usize>load<u32>(step, 20) * pitch;
+  const end = p0 + pitch;
+  do {
+    const a = i32x4.max_s(v128.load(p0), v128.load(p1));
+    const b = i32x4.max_s(v128.load(p2), v128.load(p3));
+    v128.store(out, i32x4.min_s(a, b));
+    p0 += 16;
+    p1 += 16;
+    p2 += 16;
+    p3 += 16;
+    out += 16;
+  } while (p0 < end);
+}
+
+function pickFourth(scratch: usize, pitch: usize, step: usize): void {
+  let p0 = scratch + <usize>load<u32>(step, 4) * pitch;
+  let p1 = scratch + <usize>load<u32>(step, 8) * pitch;
+  let p2 = scratch + <usize>load<u32>(step, 12) * pitch;
+  let p3 = scratch + <usize>load<u32>(step, 16) * pitch;
+  let out = scratch + <usize>load<u32>(step, 20) * pitch;
+  const end = p0 + pitch;
+  do {
+    const a = i32x4.max_s(v128.load(p0), v128.load(p1));
+    const b = i32x4.max_s(v128.load(p2), v128.load(p3));
+    v128.store(out, i32x4.max_s(a, b));
+    p0 += 16;
+    p1 += 16;
+    p2 += 16;
+    p3 += 16;
+    out += 16;
   } while (p0 < end);
 }

@@ -6,8 +6,8 @@
 import { runSteps } from './network';
 import { addressOf } from './table';
 
-/** Floats of all rows together that stay in the second cache beside what is worked on. */
-const HOT: i32 = 65536;
+/** Floats of all rows together that are read ahead: runs of 16 KiB for a hundred rows. */
+const HOT: i32 = 409600;
 
 /**
  * For `length` coordinates of `count` rows, the mean of the ranks `from` to, and without, `to`, and
@@ -45,6 +45,8 @@ export function rankMean(
     fill(scratch + <usize>count * pitch, pitch, Infinity);
     runSteps(scratch, pitch, steps, stepCount);
     meanTile(out + ((<usize>at) << 3), scratch, from, to, vectors);
+    restoreRow(low, pitch);
+    if (high != low) restoreRow(high, pitch);
     if (n == whole && countTile(counts, rows, count, at, low, high, width) == n * (to - from)) {
       addCounts(taken, counts, count);
     } else {
@@ -68,7 +70,25 @@ function addCounts(taken: usize, counts: usize, count: i32): void {
   }
 }
 
-/** Copies a tile of all rows; -0 becomes +0, so that equal values have equal bits. */
+/**
+ * A whole number that orders as the float with these bits does, and back: below zero, all bits but
+ * the sign are turned over.
+ */
+function ranked(bits: v128): v128 {
+  return v128.xor(bits, v128.and(i32x4.shr_s(bits, 31), i32x4.splat(0x7fffffff)));
+}
+
+/** Of floats; -0 becomes +0, so that equal values have equal numbers. */
+function rankedFloats(x: usize): v128 {
+  return ranked(f32x4.add(v128.load(x), f32x4.splat(0)));
+}
+
+function restoreRow(x: usize, bytes: usize): void {
+  const end = x + bytes;
+  for (; x < end; x += 16) v128.store(x, ranked(v128.load(x)));
+}
+
+/** Makes a tile of all rows ready to be sorted. */
 function loadTile(scratch: usize, rows: usize, count: i32, at: i32, width: i32): void {
   const end = scratch + ((<usize>(count * width)) << 4);
   const pitch = (<usize>width) << 4;
@@ -78,7 +98,7 @@ function loadTile(scratch: usize, rows: usize, count: i32, at: i32, width: i32):
 }
 
 /**
- * Reads `length` floats of every row into the cache: in long runs, for which the machine reads ahead,
+ * Reads `length` floats of every row into a near cache: in long runs, for which the machine reads ahead,
  * as it would not for the few lines of each row that a tile takes.
  */
 function touch(rows: usize, count: i32, at: i32, length: i32): v128 {
@@ -92,15 +112,14 @@ function touch(rows: usize, count: i32, at: i32, length: i32): v128 {
 }
 
 function copyRow(out: usize, x: usize, bytes: usize): void {
-  const zero = f32x4.splat(0);
   const end = out + bytes;
   for (; out + 64 <= end; out += 64, x += 64) {
-    v128.store(out, f32x4.add(v128.load(x), zero));
-    v128.store(out, f32x4.add(v128.load(x, 16), zero), 16);
-    v128.store(out, f32x4.add(v128.load(x, 32), zero), 32);
-    v128.store(out, f32x4.add(v128.load(x, 48), zero), 48);
+    v128.store(out, rankedFloats(x));
+    v128.store(out, rankedFloats(x + 16), 16);
+    v128.store(out, rankedFloats(x + 32), 32);
+    v128.store(out, rankedFloats(x + 48), 48);
   }
-  for (; out < end; out += 16, x += 16) v128.store(out, f32x4.add(v128.load(x), zero));
+  for (; out < end; out += 16, x += 16) v128.store(out, rankedFloats(x));
 }
 
 /** Means in float64 of the ranks `from` to, and without, `to`, in ascending order. */
@@ -113,8 +132,9 @@ function meanTile(out: usize, scratch: usize, from: i32, to: i32, width: i32): v
     let low = f64x2.splat(0);
     let high = low;
     for (; x < end; x += pitch) {
-      low = f64x2.add(low, f64x2.promote_low_f32x4(v128.load64_zero(x)));
-      high = f64x2.add(high, f64x2.promote_low_f32x4(v128.load64_zero(x, 8)));
+      const value = ranked(v128.load(x));
+      low = f64x2.add(low, f64x2.promote_low_f32x4(value));
+      high = f64x2.add(high, f64x2.promote_low_f32x4(i64x2.shuffle(value, value, 1, 0)));
     }
     v128.store(out, f64x2.div(low, count));
     v128.store(out, f64x2.div(high, count), 16);
@@ -122,9 +142,9 @@ function meanTile(out: usize, scratch: usize, from: i32, to: i32, width: i32): v
 }
 
 /**
- * For every row, into `counts`, how many of the tile's coordinates have its value in
- * [low, high]; returns the sum of these numbers. Equal to the coordinates times the window where no
- * value is tied with one at the window's ends.
+ * For every row, into `counts`, how many coordinates of a full tile have its value in [low, high];
+ * returns the sum of these numbers. Equal to the coordinates times the window where no value is tied
+ * with one at the window's ends.
  */
 function countTile(
   counts: usize,
@@ -135,9 +155,14 @@ function countTile(
   high: usize,
   width: i32,
 ): i32 {
+  const bytes = (<usize>width) << 4;
   let total = 0;
-  for (let k = 0; k < count; k++) {
-    const found = countRow(addressOf(rows, k, at), low, high, width);
+  let k = 0;
+  for (; k + 4 <= count; k += 4) {
+    total += countFour(counts + ((<usize>k) << 2), rows + ((<usize>k) << 2), at, low, high, bytes);
+  }
+  for (; k < count; k++) {
+    const found = countRow(addressOf(rows, k, at), low, high, bytes);
     store<i32>(counts + ((<usize>k) << 2), found);
     total += found;
   }
@@ -145,26 +170,49 @@ function countTile(
 }
 
 /** -1 in every lane that is inside: subtracting it counts. */
-function inside(x: usize, low: usize, high: usize): v128 {
+function inside(x: usize, low: v128, high: v128): v128 {
   const value = v128.load(x);
-  return v128.and(f32x4.ge(value, v128.load(low)), f32x4.le(value, v128.load(high)));
+  return v128.and(f32x4.ge(value, low), f32x4.le(value, high));
 }
 
-/** Of a full tile: four vectors at a time. */
-function countRow(x: usize, low: usize, high: usize, width: i32): i32 {
-  let counts = i32x4.splat(0);
-  const end = x + ((<usize>width) << 4);
+function countFour(
+  counts: usize,
+  rows: usize,
+  at: i32,
+  low: usize,
+  high: usize,
+  bytes: usize,
+): i32 {
+  const x0 = addressOf(rows, 0, at);
+  const x1 = addressOf(rows, 1, at);
+  const x2 = addressOf(rows, 2, at);
+  const x3 = addressOf(rows, 3, at);
+  let c0 = i32x4.splat(0);
+  let c1 = c0;
+  let c2 = c0;
+  let c3 = c0;
+  let o: usize = 0;
   do {
-    const two = i32x4.add(inside(x, low, high), inside(x + 16, low + 16, high + 16));
-    const others = i32x4.add(
-      inside(x + 32, low + 32, high + 32),
-      inside(x + 48, low + 48, high + 48),
-    );
-    counts = i32x4.sub(counts, i32x4.add(two, others));
-    x += 64;
-    low += 64;
-    high += 64;
-  } while (x < end);
+    const least = v128.load(low + o);
+    const most = v128.load(high + o);
+    c0 = i32x4.sub(c0, inside(x0 + o, least, most));
+    c1 = i32x4.sub(c1, inside(x1 + o, least, most));
+    c2 = i32x4.sub(c2, inside(x2 + o, least, most));
+    c3 = i32x4.sub(c3, inside(x3 + o, least, most));
+    o += 16;
+  } while (o < bytes);
+  const found = i32x4(sumLanes(c0), sumLanes(c1), sumLanes(c2), sumLanes(c3));
+  v128.store(counts, found);
+  return sumLanes(found);
+}
+
+function countRow(x: usize, low: usize, high: usize, bytes: usize): i32 {
+  let counts = i32x4.splat(0);
+  let o: usize = 0;
+  do {
+    counts = i32x4.sub(counts, inside(x + o, v128.load(low + o), v128.load(high + o)));
+    o += 16;
+  } while (o < bytes);
   return sumLanes(counts);
 }
 

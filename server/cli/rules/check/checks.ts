@@ -1,17 +1,14 @@
 /** What every rule has to keep, and what most rules keep, each tried on rounds in memory. */
+import { createMemoryBlobStore } from '../../../adapters/blob-memory.js';
 import { newKernels } from '../../../adapters/kernels.js';
 import { applyDelta } from '../../../core/apply.js';
 import { foldScale } from '../../../core/kernels/fold.js';
 import { needsOf } from '../../../core/rules/index.js';
-import type {
-  AnyRule,
-  Outcome,
-  RuleContext,
-  RuleState,
-  UpdateReader,
-} from '../../../core/rules/rule.js';
+import type { AnyRule, Outcome, RuleContext, UpdateReader } from '../../../core/rules/rule.js';
 import { emptyState } from '../../../core/rules/rule.js';
-import { cohort, drawn, layout, oracle } from './cohort.js';
+import { putBroadcast } from '../../../engine/checkpoints.js';
+import { loadState, putState } from '../../../engine/states.js';
+import { cohort, drawn, layout, oracle, tensors } from './cohort.js';
 
 export interface Finding {
   readonly what: string;
@@ -47,11 +44,10 @@ const required: Readonly<Record<string, Check>> = {
   },
   'goes on from the state that it returned': async (rule, options) => {
     const { state } = await aggregated(rule, options);
-    // As a checkpoint brings it back.
-    const stored = {
-      ...state,
-      values: JSON.parse(JSON.stringify(state.values)) as RuleState['values'],
-    };
+    const blobs = createMemoryBlobStore();
+    // As a checkpoint brings it back, and with what goes down beside it.
+    const stored = await loadState(blobs, await putState(blobs, state));
+    await putBroadcast(blobs, rule.broadcast?.(stored) ?? {}, tensors);
     await aggregated(rule, options, undefined, { state: stored, round: 2 });
     return null;
   },

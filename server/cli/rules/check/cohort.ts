@@ -1,16 +1,17 @@
 /** A round in memory to try a rule on: seven clients, two tensors, what the rule says that it needs. */
+import { tensorSpec } from '../../../../protocol/model.js';
 import type { LossOracle } from '../../../core/ports.js';
 import { randomStream } from '../../../core/random.js';
 import type { Needs, UpdateReader, VectorNeed } from '../../../core/rules/rule.js';
-import type { Layout } from '../../../core/layout.js';
+import { layoutOf } from '../../../core/layout.js';
 
-export const layout: Layout = {
-  tensors: [
-    { name: 'kernel', start: 0, length: 12 },
-    { name: 'bias', start: 12, length: 5 },
-  ],
-  size: 17,
-};
+/** The model of the round. */
+export const tensors = tensorSpec.array().parse([
+  { name: 'kernel', shape: [4, 3] },
+  { name: 'bias', shape: [5] },
+]);
+
+export const layout = layoutOf(tensors, 'shared');
 
 const CLIENTS = 7;
 const MEMBERS = 3;

@@ -1,8 +1,8 @@
 /** What `tributary rules check` does. */
-import { TributaryError } from '../../../../protocol/errors.js';
 import { loadRuleFile } from '../../../adapters/rule-modules.js';
 import { findRule, parseOptions } from '../../../core/rules/index.js';
 import type { AnyRule } from '../../../core/rules/rule.js';
+import { jsonOption } from '../../json-file.js';
 import { print } from '../../output.js';
 import { isRuleFile } from '../file.js';
 import { beside, wrap } from '../wrap.js';
@@ -14,18 +14,9 @@ const COLUMN = 11;
 /** Prints what holds; the exit code is 1 where something does not that must. */
 export async function checkRule(name: string, options?: string, json?: boolean): Promise<void> {
   const rule = isRuleFile(name) ? (await loadRuleFile(name)).rule : findRule(name);
-  const found = await findings(rule, parseOptions(rule, parsed(options)));
+  const found = await findings(rule, parseOptions(rule, jsonOption(options, '--options')));
   print({ rule: rule.name, findings: found }, json, () => shown(rule, found));
   if (found.some(({ holds, required }) => required && !holds)) process.exitCode = 1;
-}
-
-function parsed(options = '{}'): unknown {
-  try {
-    return JSON.parse(options);
-  } catch (cause) {
-    const message = `--options is not JSON: ${(cause as Error).message}`;
-    throw new TributaryError('bad_request', message, undefined, { cause });
-  }
 }
 
 function shown(rule: AnyRule, found: readonly Finding[]): string {

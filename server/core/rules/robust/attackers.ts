@@ -50,7 +50,7 @@ export interface CohortCheck<O> {
   readonly condition: string;
 }
 
-interface Assumed {
+export interface Assumed {
   readonly attackers?: number | undefined;
 }
 
