@@ -16,7 +16,7 @@
  * | GET  /v1/runs/:run/task | operator, client | task |
  * | GET  /v1/runs/:run/checkpoints/:version | operator, client | safetensors |
  * | GET  /v1/runs/:run/checkpoints/:version/broadcast | operator, client | safetensors |
- * | GET  /v1/runs/:run/checkpoints/:version/average | operator, client | safetensors |
+ * | GET  /v1/runs/:run/checkpoints/:version/average | operator | safetensors |
  * | PUT  /v1/blobs/:sha256 | operator | bytes -> {@link blobStored} |
  * | PUT  /v1/assignments/:id/update | client | safetensors -> {@link uploadAnswer} |
  * | GET  /v1/assignments/:id/weight | client | {@link givenWeight} |

@@ -14,6 +14,7 @@ import { loadOwnRule } from './own-rules.js';
 import { perform } from './perform.js';
 import { catchUp } from './recovery.js';
 import { composedRule } from './run-rule.js';
+import type { Scene } from './scene.js';
 import { countTrainers } from './scene.js';
 
 export class RunLoop {
@@ -113,8 +114,8 @@ export class RunLoop {
     const scene = { run, round, parts: this.parts, signal: this.stopped.signal };
     // A run that is over is never held up by a rule that does not load any more.
     if (run.status === 'running') await loadOwnRule(run.spec, this.parts.ruleModules);
-    if (this.uncertain) await catchUp(scene);
-    this.uncertain = false;
+    if (this.uncertain) await this.catchUp(scene);
+    if (this.uncertain) return;
     if (run.status !== 'running') {
       this.now = run.status;
       return;
@@ -133,6 +134,14 @@ export class RunLoop {
       }
     }
     this.again ||= acted;
+  }
+
+  /** Where another engine ended the run meanwhile, clients were just told otherwise: once more, then. */
+  private async catchUp(scene: Scene): Promise<void> {
+    await catchUp(scene);
+    const run = await this.parts.store.run(this.runId);
+    this.uncertain = run?.status !== scene.run.status;
+    this.again ||= this.uncertain;
   }
 
   private async view(run: Run, round: Round): Promise<View> {

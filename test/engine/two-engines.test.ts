@@ -37,7 +37,7 @@ describe('two engines on one storage', () => {
     await alone.play();
     const expected = await alone.record();
     let lost = 0;
-    for (let seed = 1; seed <= 12; seed++) {
+    for (let seed = 1; seed <= 60; seed++) {
       const world = await together(seed);
       await world.play();
       await world.pass(5_000);
