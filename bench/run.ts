@@ -1,6 +1,6 @@
 /**
- * `npm run bench [-- --quick] [-- --json] [-- --out FILE]`: the speed of the kernels at several
- * sizes, each in a process of its own and beside what it is held against. Only the ratios say
+ * `npm run bench [-- --quick] [-- --json] [-- --out FILE] [-- --kernel NAME] [-- --at 100x1e6]`: the
+ * speed of the kernels at several sizes, each in a process of its own and beside what it is held against. Only the ratios say
  * something about the code; the rest is about the machine.
  */
 import { spawn } from 'node:child_process';
@@ -24,6 +24,8 @@ const { values: options } = parseArgs({
     json: { type: 'boolean', default: false },
     out: { type: 'string', default: '.cache/bench.json' },
     kernel: { type: 'string', multiple: true },
+    /** Rows x elements, in place of the whole table: `--at 100x1e6`. */
+    at: { type: 'string', multiple: true },
   },
 });
 
@@ -35,8 +37,16 @@ function fits([K, P]: Size): boolean {
   return bytes < MEMORY_MAX && 4 * bytes < freemem();
 }
 
+function sizeOf(text: string): Size {
+  const [K, P, ...rest] = text.split('x').map(Number);
+  const whole = [K, P].every((n) => Number.isInteger(n) && n > 0);
+  if (!whole || rest.length > 0) throw new Error(`--at ${text}: write rows x elements, as 100x1e6`);
+  return [K, P];
+}
+
 function sizes(): Size[] {
   if (options.quick) return [[10, 20_000]];
+  if (options.at) return options.at.map(sizeOf).filter(fits);
   const all = [10, 100, 1000].flatMap((K) => [1e5, 1e6, 1e7].map((P): Size => [K, P]));
   return all.filter(fits);
 }
