@@ -1,7 +1,7 @@
 /**
- * `npm run bench [-- --quick] [-- --json] [-- --out FILE] [-- --kernel NAME] [-- --at 100x1e6]`: the
- * speed of the kernels at several sizes, each in a process of its own and beside what it is held against. Only the ratios say
- * something about the code; the rest is about the machine.
+ * `npm run bench [-- --quick] [-- --json] [-- --out FILE] [-- --kernel NAME] [-- --at 100x1e6]`:
+ * the speed of the kernels at several sizes, each in a process of its own and beside what it is
+ * held against. Only the ratios say something about the code; the rest is about the machine.
  */
 import { spawn } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';

@@ -4,8 +4,8 @@
  * - `task` may be the path of a task file;
  * - `task.model.tensors` may be left out for `tfjs-layers`: they follow from the layers;
  * - `rule`, `optimizer` and each step of `after` may be just a name;
- * - `rule` may be a file of one's own, `"./my-rule.ts"` or `{ "file": "./my-rule.ts", "options": {} }`: its
- *   default export is the rule (docs/write-a-rule.md);
+ * - `rule` may be a file of one's own, `"./my-rule.ts"` or `{ "file": "./my-rule.ts", "options": {} }`:
+ *   its default export is the rule (docs/write-a-rule.md);
  * - `init` is `{ "seed": 1 }` (the layers' own initialisers), `{ "file": "model.safetensors" }`, or
  *   `{ "blob": sha256 }` for one that the coordinator has already;
  * - `oracle` of kind `proxy` may give its data as `file`.

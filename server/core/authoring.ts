@@ -1,6 +1,6 @@
 /**
- * What `import … from 'tributary-fl'` gives to the author of a rule. A rule from a file is joined with
- * exactly these (docs/write-a-rule.md); they are pure, as a rule is.
+ * What `import … from 'tributary-fl'` gives to the author of a rule. A rule from a file is joined
+ * with exactly these (docs/write-a-rule.md); they are pure, as a rule is.
  */
 export { TributaryError } from '../../protocol/errors.js';
 export { exp, log, pow } from './math.js';

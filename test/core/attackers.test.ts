@@ -3,7 +3,8 @@ import { describe, expect, it } from 'vitest';
 import type { LossOracle } from '../../server/core/ports.js';
 import { findRule, parseOptions } from '../../server/core/rules/index.js';
 import type { Aggregated } from './round.js';
-import { aggregateWith } from './round.js';
+import { fromZero } from './support/from-zero.js';
+import { updatesOf } from './support/updates.js';
 
 function run(
   rule: string,
@@ -11,12 +12,7 @@ function run(
   deltas: readonly (readonly number[])[],
   oracle: LossOracle | null = null,
 ): Promise<Aggregated> {
-  const updates = deltas.map((delta, i) => ({
-    clientId: `c${String(i).padStart(2, '0')}`,
-    delta,
-  }));
-  const model = deltas[0].map(() => 0);
-  return aggregateWith(findRule(rule), options, model, updates, { oracle });
+  return fromZero(rule, options, updatesOf(deltas), { oracle });
 }
 
 describe('attackers', () => {

@@ -4,17 +4,7 @@ import { findRule, rules } from '../../server/core/rules/index.js';
 import type { LossOracle } from '../../server/core/ports.js';
 import type { Aggregated, TestUpdate } from './round.js';
 import { aggregateWith } from './round.js';
-
-/** |x - goal|^2 / 2 in the first batch, the same around -goal in the second. */
-function bowls(...goals: readonly (readonly number[])[]): LossOracle {
-  return {
-    batches: goals.length,
-    lossAndGrad(params, batch) {
-      const grad = Float32Array.from(goals[batch], (goal, e) => params[e] - goal);
-      return Promise.resolve({ loss: grad.reduce((sum, x) => sum + x * x, 0) / 2, grad });
-    },
-  };
-}
+import { bowls } from './support/bowls.js';
 
 const updates: readonly TestUpdate[] = [
   { clientId: 'b', delta: [0.5, 0.25], numExamples: 1, role: 'target' },
@@ -32,10 +22,10 @@ describe('the controls', () => {
 
   it('best-client takes the model that does best, of equals the first by id', async () => {
     // Models: a at (0, 3), b at (1.5, 1.25).
-    const near = await run('best-client', {}, bowls([0, 2]));
+    const near = await run('best-client', {}, bowls([[0, 2]]));
     expect(near.weights).toEqual({ a: 1, b: 0 });
     expect(near.diagnostics).toMatchObject({ proxyLossBest: 0.5, best: 0 });
-    expect((await run('best-client', {}, bowls([2, 1]))).weights).toEqual({ a: 0, b: 1 });
+    expect((await run('best-client', {}, bowls([[2, 1]]))).weights).toEqual({ a: 0, b: 1 });
     const flat: LossOracle = {
       batches: 1,
       lossAndGrad: () => Promise.resolve({ loss: 1, grad: new Float32Array(2) }),
@@ -55,7 +45,14 @@ describe('the controls', () => {
 
   it('proxy-only takes one step a batch and never looks at an update', async () => {
     // From (1, 1): half way to (3, 1) is (2, 1); half way from there to (0, -1) is (1, 0).
-    const after = await run('proxy-only', { epochs: 1, learningRate: 0.5 }, bowls([3, 1], [0, -1]));
+    const after = await run(
+      'proxy-only',
+      { epochs: 1, learningRate: 0.5 },
+      bowls([
+        [3, 1],
+        [0, -1],
+      ]),
+    );
     expect([...after.model]).toEqual([1, 0]);
     expect(after.weights).toEqual({ a: 0, b: 0 });
     expect(after.diagnostics).toEqual({ proxyLossBefore: 2.25, proxyLossAfter: 1.75 });
@@ -64,14 +61,14 @@ describe('the controls', () => {
   it('proxy-finetune does the same from where FedAvg ends', async () => {
     // FedAvg: (1, 1) + (-3 + .5, 6 + .25) / 4 = (.375, 2.5625), then half way to (1, 0).
     const options = { epochs: 1, learningRate: 0.5 };
-    const after = await run('proxy-finetune', options, bowls([1, 0]));
+    const after = await run('proxy-finetune', options, bowls([[1, 0]]));
     expect([...after.model]).toEqual([0.6875, 1.28125]);
     expect(after.weights).toEqual({ a: 0.75, b: 0.25 });
   });
 
   it('proxy-finetune without epochs is FedAvg, bit for bit', async () => {
     const mean = await aggregateWith(fedavg, {}, model, updates);
-    const after = await run('proxy-finetune', { epochs: 0 }, bowls([1, 0]));
+    const after = await run('proxy-finetune', { epochs: 0 }, bowls([[1, 0]]));
     expect(after.delta).toEqual(mean.delta);
     expect(after.weights).toEqual(mean.weights);
   });

@@ -2,10 +2,10 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { attackNames, claims, claimsToWithstand } from '../../server/core/rules/robust/claims.js';
-import { findRule, rules } from '../../server/core/rules/index.js';
+import { rules } from '../../server/core/rules/index.js';
 import type { LossOracle } from '../../server/core/ports.js';
 import type { Aggregated } from './round.js';
-import { aggregateWith } from './round.js';
+import { fromZero } from './support/from-zero.js';
 
 type Vector = readonly number[];
 
@@ -52,8 +52,7 @@ function run(
   const named = (deltas: readonly Vector[], prefix: string) =>
     deltas.map((delta, i) => ({ clientId: `${prefix}${i}`, delta }));
   const updates = [...named(honest, 'h'), ...named(attackers, attackFirst ? 'a' : 'z')];
-  const model = Array.from({ length: SIZE }, () => 0);
-  return aggregateWith(findRule(rule), options, model, updates, { oracle });
+  return fromZero(rule, options, updates, { oracle });
 }
 
 function weightsOfAttackers(weights: Aggregated['weights'], { attackFirst }: Cohort): number[] {

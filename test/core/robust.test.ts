@@ -3,29 +3,10 @@ import cases from '../fixtures/rules/robust.json' with { type: 'json' };
 import type { LossOracle } from '../../server/core/ports.js';
 import { randomStream } from '../../server/core/random.js';
 import { findRule } from '../../server/core/rules/index.js';
-import type { Aggregated, TestUpdate } from './round.js';
+import type { Aggregated } from './round.js';
 import { aggregateWith } from './round.js';
-
-const updatesOf = (
-  deltas: readonly (readonly number[])[],
-  examples: readonly number[] = [],
-): TestUpdate[] =>
-  deltas.map((delta, i) => ({
-    clientId: `c${String(i).padStart(2, '0')}`,
-    delta,
-    numExamples: examples[i] ?? 1,
-  }));
-
-/** Loss |w - target|^2 / 2, a target a batch. */
-function pulling(targets: readonly (readonly number[])[]): LossOracle {
-  return {
-    batches: targets.length,
-    lossAndGrad(params, batch) {
-      const grad = params.map((w, e) => w - targets[batch][e]);
-      return Promise.resolve({ loss: grad.reduce((sum, x) => sum + (x * x) / 2, 0), grad });
-    },
-  };
-}
+import { bowls } from './support/bowls.js';
+import { updatesOf } from './support/updates.js';
 
 function run(
   rule: string,
@@ -45,7 +26,7 @@ describe('robust rules in Gram space', () => {
   it.each(
     cases.map((c, i) => [`${c.rule} ${JSON.stringify(c.options)} ${c.kind} ${i}`, c] as const),
   )('equal a direct computation on full vectors: %s', async (_, c) => {
-    const oracle = c.targets ? { oracle: pulling(c.targets) } : {};
+    const oracle = c.targets ? { oracle: bowls(c.targets) } : {};
     const model = c.model ? { model: c.model } : {};
     const after = await run(c.rule, c.options, c.deltas, {
       examples: c.examples,
@@ -203,7 +184,7 @@ describe('centered clipping', () => {
 });
 
 describe('FLTrust', () => {
-  const oracle = pulling([[4, 0]]);
+  const oracle = bowls([[4, 0]]);
   const options = { learningRate: 0.25 };
 
   it('gives every direction its cosine to the root update, and the length of that', async () => {

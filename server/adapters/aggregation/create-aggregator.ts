@@ -19,9 +19,9 @@ export interface AggregatorOptions extends AggregationParts {
 }
 
 /**
- * In threads wherever that can be; the log is told where it cannot. It cannot where the blobs are in the memory of this thread, nor
- * from the sources (tests, tsx): a worker starts from a file that Node itself can run, and that is
- * there once the package is built.
+ * In threads wherever that can be; the log is told where it cannot. It cannot where the blobs are
+ * in the memory of this thread, nor from the sources (tests, tsx): a worker starts from a file that
+ * Node itself can run, and that is there once the package is built.
  */
 export function createAggregator(options: AggregatorOptions): Aggregator {
   const { blobsAt, threads, limitMs, oracles, entry = workerEntry } = options;

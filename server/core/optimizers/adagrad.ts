@@ -10,9 +10,7 @@
  * v only grows, and the steps of everything else with it go to zero.
  */
 import { z } from 'zod';
-import { adaptiveStep } from './adaptive-step.js';
-import type { ServerOptimizer } from './optimizer.js';
-import { slot } from './slots.js';
+import { adaptive } from './adaptive.js';
 
 const options = z.strictObject({
   eta: z.number().positive().default(0.1),
@@ -20,20 +18,9 @@ const options = z.strictObject({
   tau: z.number().nonnegative().default(1e-3),
 });
 
-export const adagrad: ServerOptimizer<z.infer<typeof options>> = {
+export const adagrad = adaptive({
   name: 'adagrad',
   summary: 'Adagrad on the aggregate: FedAdagrad with fedavg.',
-  paper: 'Reddi et al., ICLR 2021, "Adaptive Federated Optimization"',
   options,
-  apply(delta, state, given) {
-    const { beta1, tau } = given;
-    const m = slot(state, 'm', delta.length, 0);
-    const v = slot(state, 'v', delta.length, tau * tau);
-    const step = delta.map((d, i) => {
-      m[i] = beta1 * m[i] + (1 - beta1) * d;
-      v[i] += d * d;
-      return adaptiveStep(given, m[i], v[i]);
-    });
-    return { delta: step, state: { ...state, tensors: { m, v } } };
-  },
-};
+  second: (v, d) => v + d * d,
+});

@@ -11,9 +11,7 @@
  * round it stays slow for long.
  */
 import { z } from 'zod';
-import { adaptiveStep } from './adaptive-step.js';
-import type { ServerOptimizer } from './optimizer.js';
-import { slot } from './slots.js';
+import { adaptive } from './adaptive.js';
 
 const options = z.strictObject({
   eta: z.number().positive().default(0.01),
@@ -22,21 +20,12 @@ const options = z.strictObject({
   tau: z.number().nonnegative().default(1e-3),
 });
 
-export const yogi: ServerOptimizer<z.infer<typeof options>> = {
+export const yogi = adaptive({
   name: 'yogi',
   summary: 'Adam whose second moment falls slowly: FedYogi with fedavg.',
-  paper: 'Reddi et al., ICLR 2021, "Adaptive Federated Optimization"',
   options,
-  apply(delta, state, given) {
-    const { beta1, beta2, tau } = given;
-    const m = slot(state, 'm', delta.length, 0);
-    const v = slot(state, 'v', delta.length, tau * tau);
-    const step = delta.map((d, i) => {
-      const squared = d * d;
-      m[i] = beta1 * m[i] + (1 - beta1) * d;
-      v[i] -= (1 - beta2) * squared * Math.sign(v[i] - squared);
-      return adaptiveStep(given, m[i], v[i]);
-    });
-    return { delta: step, state: { ...state, tensors: { m, v } } };
+  second(v, d, { beta2 }) {
+    const squared = d * d;
+    return v - (1 - beta2) * squared * Math.sign(v - squared);
   },
-};
+});

@@ -7,8 +7,9 @@
  * The first filter takes norms from `lower` to `upper` times M. The second clusters the updates by
  * their shares of positive, zero and negative coordinates and takes the largest cluster, found by
  * mean shift as the authors do (with windows that hold two updates at least, or in rounds of three
- * each would be a cluster of its own). They look at a tenth of the coordinates, drawn at random; here all
- * are counted in one pass, so there is nothing to draw. Where nobody passes both, the model stays.
+ * each would be a cluster of its own). They look at a tenth of the coordinates, drawn at random;
+ * here all are counted in one pass, so there is nothing to draw. Where nobody passes both, the
+ * model stays.
  *
  * Use it where attackers are fewer than half and may be long, short, or crafted: the number of
  * negative coordinates gives away what lengths and distances do not. The paper claims it against

@@ -74,8 +74,8 @@ function multiplyLine(
   for (let j = 0; j < i + 4; j += 2) {
     const b = packed + <usize>(j >> 2) * bytes + ((<usize>(j & 2)) << 4);
     const block = line + ((<usize>j) << 3);
-    if (isFast) multiplyFloats(block, pitch, a, b, a + bytes);
-    else multiplyDoubles(block, pitch, a, b, a + bytes);
+    if (isFast) multiply<f32>(block, pitch, a, b, a + bytes);
+    else multiply<f64>(block, pitch, a, b, a + bytes);
   }
 }
 
@@ -92,44 +92,17 @@ function halves(sum: v128): v128 {
   return f64x2.add(f64x2.promote_low_f32x4(sum), f64x2.promote_low_f32x4(high));
 }
 
-/** A block of four rows by two, added to the matrix. `end` is where the rows `a` end. */
-function multiplyFloats(block: usize, pitch: i32, a: usize, b: usize, end: usize): void {
-  let s00 = f32x4.splat(0);
-  let s01 = s00;
-  let s10 = s00;
-  let s11 = s00;
-  let s20 = s00;
-  let s21 = s00;
-  let s30 = s00;
-  let s31 = s00;
-  do {
-    const y0 = v128.load(b);
-    const y1 = v128.load(b, 16);
-    const x0 = v128.load(a);
-    s00 = f32x4.add(s00, f32x4.mul(x0, y0));
-    s01 = f32x4.add(s01, f32x4.mul(x0, y1));
-    const x1 = v128.load(a, 16);
-    s10 = f32x4.add(s10, f32x4.mul(x1, y0));
-    s11 = f32x4.add(s11, f32x4.mul(x1, y1));
-    const x2 = v128.load(a, 32);
-    s20 = f32x4.add(s20, f32x4.mul(x2, y0));
-    s21 = f32x4.add(s21, f32x4.mul(x2, y1));
-    const x3 = v128.load(a, 48);
-    s30 = f32x4.add(s30, f32x4.mul(x3, y0));
-    s31 = f32x4.add(s31, f32x4.mul(x3, y1));
-    a += 64;
-    b += 64;
-  } while (a < end);
-  const line = (<usize>pitch) << 3;
-  put(block, halves(s00), halves(s01));
-  put(block + line, halves(s10), halves(s11));
-  put(block + 2 * line, halves(s20), halves(s21));
-  put(block + 3 * line, halves(s30), halves(s31));
+/** The lanes of a sum as two in float64. */
+function inDoubles<T>(sum: v128): v128 {
+  return sizeof<T>() == 4 ? halves(sum) : sum;
 }
 
-/** The same in float64: products of two float32 are exact there. */
-function multiplyDoubles(block: usize, pitch: i32, a: usize, b: usize, end: usize): void {
-  let s00 = f64x2.splat(0);
+/**
+ * A block of four rows by two, added to the matrix. `end` is where the rows `a` end. T is what they
+ * are packed as: products of two float32 are exact in float64.
+ */
+function multiply<T>(block: usize, pitch: i32, a: usize, b: usize, end: usize): void {
+  let s00 = v128.splat<T>(0);
   let s01 = s00;
   let s10 = s00;
   let s11 = s00;
@@ -141,23 +114,23 @@ function multiplyDoubles(block: usize, pitch: i32, a: usize, b: usize, end: usiz
     const y0 = v128.load(b);
     const y1 = v128.load(b, 16);
     const x0 = v128.load(a);
-    s00 = f64x2.add(s00, f64x2.mul(x0, y0));
-    s01 = f64x2.add(s01, f64x2.mul(x0, y1));
+    s00 = v128.add<T>(s00, v128.mul<T>(x0, y0));
+    s01 = v128.add<T>(s01, v128.mul<T>(x0, y1));
     const x1 = v128.load(a, 16);
-    s10 = f64x2.add(s10, f64x2.mul(x1, y0));
-    s11 = f64x2.add(s11, f64x2.mul(x1, y1));
+    s10 = v128.add<T>(s10, v128.mul<T>(x1, y0));
+    s11 = v128.add<T>(s11, v128.mul<T>(x1, y1));
     const x2 = v128.load(a, 32);
-    s20 = f64x2.add(s20, f64x2.mul(x2, y0));
-    s21 = f64x2.add(s21, f64x2.mul(x2, y1));
+    s20 = v128.add<T>(s20, v128.mul<T>(x2, y0));
+    s21 = v128.add<T>(s21, v128.mul<T>(x2, y1));
     const x3 = v128.load(a, 48);
-    s30 = f64x2.add(s30, f64x2.mul(x3, y0));
-    s31 = f64x2.add(s31, f64x2.mul(x3, y1));
+    s30 = v128.add<T>(s30, v128.mul<T>(x3, y0));
+    s31 = v128.add<T>(s31, v128.mul<T>(x3, y1));
     a += 64;
     b += 64;
   } while (a < end);
   const line = (<usize>pitch) << 3;
-  put(block, s00, s01);
-  put(block + line, s10, s11);
-  put(block + 2 * line, s20, s21);
-  put(block + 3 * line, s30, s31);
+  put(block, inDoubles<T>(s00), inDoubles<T>(s01));
+  put(block + line, inDoubles<T>(s10), inDoubles<T>(s11));
+  put(block + 2 * line, inDoubles<T>(s20), inDoubles<T>(s21));
+  put(block + 3 * line, inDoubles<T>(s30), inDoubles<T>(s31));
 }

@@ -98,8 +98,8 @@ function loadTile(scratch: usize, rows: usize, count: i32, at: i32, width: i32):
 }
 
 /**
- * Reads `length` floats of every row into a near cache: in long runs, for which the machine reads ahead,
- * as it would not for the few lines of each row that a tile takes.
+ * Reads `length` floats of every row into a near cache: in long runs, for which the machine reads
+ * ahead, as it would not for the few lines of each row that a tile takes.
  */
 function touch(rows: usize, count: i32, at: i32, length: i32): v128 {
   let all = i32x4.splat(0);

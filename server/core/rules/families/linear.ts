@@ -76,8 +76,8 @@ export interface LinearDefinition<O, N extends Needs> extends RuleDescription<O>
   /** The factor on sum(weight * delta). By default the mean: 1 / sum(weight). */
   scale?(sums: LinearSums, ctx: LinearContext<O>): number;
   /**
-   * The state for the next round; `state` is the one before, empty in the first. `vectorSums`: sum(weight * vector), by the name of the vector;
-   * `delta` is always there.
+   * The state for the next round; `state` is the one before, empty in the first. `vectorSums`:
+   * sum(weight * vector), by the name of the vector; `delta` is always there.
    */
   advance?(
     state: RuleState,

@@ -1,7 +1,7 @@
 /**
  * Mean shift with a flat kernel (Comaniciu, Meer 2002), with the bandwidth that SignGuard's authors
- * use: the mean over all points of the distance to the nearest half of them, two at least. No number of clusters
- * has to be known.
+ * use: the mean over all points of the distance to the nearest half of them, two at least. No
+ * number of clusters has to be known.
  */
 
 export type Point = readonly number[];
