@@ -17,7 +17,7 @@ const ENGINE = '^server/engine/';
 const ADAPTERS = '^server/adapters/';
 const SIMULATION = '^server/simulation/';
 const CLIENT = '^client/';
-const APP = '^server/(app|config|index|version)\\.ts$';
+const APP = '^server/(app|config|index|settings|version)\\.ts$';
 
 module.exports = {
   forbidden: [

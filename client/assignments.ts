@@ -4,13 +4,20 @@ import { TributaryError } from '../protocol/errors.js';
 import type {
   Assignment,
   Decline,
+  Heartbeat,
   Progress as ProgressMessage,
   Welcome,
 } from '../protocol/messages.js';
 import type { Receipt } from '../protocol/update.js';
+import type { Consent } from './consent.js';
+import { SiteRefusal } from './consent.js';
 import type { Context } from './context.js';
 import type { WorkName } from './events.js';
+import { reasonOf, SiteFailure } from './failures.js';
+import type { Heart } from './heartbeat.js';
+import { startHeart } from './heartbeat.js';
 import type { Kept } from './kept.js';
+import { outgoingProgress } from './outgoing.js';
 import { throttle } from './throttle.js';
 import type { Throttled } from './throttle.js';
 import type { Job } from './training.js';
@@ -31,6 +38,16 @@ const settledCodes: ReadonlySet<ErrorCode> = new Set([
   'run_over',
 ]);
 
+/** After these nothing will be taken from this client, whatever the assignment. */
+const banishingCodes: ReadonlySet<ErrorCode> = new Set([
+  'unauthorized',
+  'token_expired',
+  'revoked',
+]);
+
+/** What a heartbeat is answered with where nobody waits for the result any more. */
+const outdatedCodes: ReadonlySet<ErrorCode> = new Set(['assignment_unknown', 'late']);
+
 export interface Abilities {
   readonly train?: TrainFunction | undefined;
   readonly evaluate?: EvaluateFunction | undefined;
@@ -39,17 +56,22 @@ export interface Abilities {
 /** What is told to the coordinator; dropped while there is no connection. */
 export interface Outbox {
   progress(message: ProgressMessage): void;
-  decline(message: Decline): void;
+  /** Resolves when it has arrived, or will not arrive. */
+  decline(message: Decline): Promise<void>;
+  heartbeat(message: Heartbeat, onRefused: (error: TributaryError) => void): void;
 }
 
 export interface AssignmentsOptions {
   readonly abilities: Abilities;
   readonly kept: Kept;
+  readonly consent: Consent;
   readonly context: Context;
   readonly outbox: Outbox;
   readonly onReceipt: (receipt: Receipt) => void;
   /** The token is no longer good: nothing can be done for any assignment. */
   readonly onRefused: (error: TributaryError) => void;
+  /** The site takes no part any more; every assignment was declined. */
+  readonly onSiteRefusal: () => void;
 }
 
 /** Whom the coordinator takes this client for. */
@@ -58,6 +80,7 @@ export type Self = Pick<Welcome, 'clientId' | 'role'>;
 interface OpenWork {
   readonly name: WorkName;
   readonly work: Work;
+  readonly heart: Heart;
   readonly done: Promise<void>;
 }
 
@@ -66,6 +89,8 @@ export class Assignments {
   /** Reasons, by id: a decline that the coordinator missed is repeated. */
   readonly #declined = new Map<string, string>();
   readonly #finished = new Set<string>();
+  /** Declines that are on their way. */
+  readonly #tellings = new Set<Promise<void>>();
 
   constructor(private readonly options: AssignmentsOptions) {}
 
@@ -73,28 +98,32 @@ export class Assignments {
   take(assignment: Assignment, self: Self): void {
     const { id, round, kind } = assignment;
     const reason = this.#declined.get(id);
-    if (reason !== undefined) this.options.outbox.decline({ assignmentId: id, reason });
+    if (reason !== undefined) this.#tellDecline(id, reason);
     if (reason !== undefined || this.#open.has(id) || this.#finished.has(id)) return;
     const name = { id, round, kind };
     const work = new Work(this.options.context.environment);
     this.options.context.report({ type: 'assigned', work: name });
+    const heart = this.#heartOf(assignment, work);
     const done = this.#perform(assignment, self, name, work).finally(() => {
+      heart.stop();
       work.settle();
       this.#open.delete(id);
     });
-    this.#open.set(id, { name, work, done });
+    this.#open.set(id, { name, work, heart, done });
   }
 
   /**
    * After a connection was lost: begins what the coordinator lists and is not known, stops what it
-   * does not list any more. A result that is being sent is not stopped: the coordinator may have
+   * does not list any more, and says of the rest that it goes on: while the client was away its lease
+   * ran. A result that is being sent is not stopped: the coordinator may have
    * taken it while its answer was lost, and sending it again brings the receipt.
    */
   reconcile(listed: readonly Assignment[], self: Self): void {
     const stillOpen = new Set(listed.map(({ id }) => id));
-    for (const [id, { work }] of this.#open)
-      if (!stillOpen.has(id) && !work.sending)
-        this.close(id, 'it was over when the client came back');
+    for (const [id, { work, heart }] of this.#open) {
+      if (stillOpen.has(id)) heart.beatNow();
+      else if (!work.sending) this.close(id, 'it was over when the client came back');
+    }
     for (const assignment of listed) this.take(assignment, self);
   }
 
@@ -105,29 +134,37 @@ export class Assignments {
     this.options.context.report({ type: 'closed', work: open.name, reason });
   }
 
-  stopAll(why: string): void {
-    for (const { work } of this.#open.values()) work.stop(why);
+  stopAll(why: string, hurried: boolean): void {
+    for (const { work } of this.#open.values()) work.stop(why, hurried);
   }
 
   async idle(): Promise<void> {
     await Promise.all([...this.#open.values()].map(({ done }) => done));
   }
 
+  /** Resolves when what was declined was told. */
+  async told(): Promise<void> {
+    await Promise.all(this.#tellings);
+  }
+
   /** Never rejects: whatever goes wrong ends this assignment and no other. */
   async #perform(assignment: Assignment, self: Self, name: WorkName, work: Work): Promise<void> {
+    const { consent, context } = this.options;
     const progress = this.#progressOf(name);
     const job: Job = {
       assignment,
       clientId: self.clientId,
       role: self.role,
       work,
+      policy: consent.policy,
       progress,
-      onSending: (bytes) => {
+      onSending: (bytes, clipped = null) => {
         progress.stop();
-        this.options.context.report({ type: 'sending', work: name, bytes });
+        context.report({ type: 'sending', work: name, bytes, clipped });
       },
     };
     try {
+      await consent.cover(assignment, work.signal);
       await (assignment.kind === 'train' ? this.#train(job, name) : this.#evaluate(job, name));
       this.#finished.add(name.id);
     } catch (error) {
@@ -155,7 +192,10 @@ export class Assignments {
   #failed(name: WorkName, thrown: unknown): void {
     const error = thrown instanceof Error ? thrown : new Error(String(thrown));
     const code = error instanceof TributaryError ? error.code : undefined;
-    if (error instanceof TributaryError && code === 'unauthorized') {
+    if (error instanceof SiteRefusal) {
+      this.#declineAll(error);
+      this.options.onSiteRefusal();
+    } else if (error instanceof TributaryError && banishingCodes.has(error.code)) {
       this.options.onRefused(error);
     } else if (code !== undefined && settledCodes.has(code)) {
       this.#finished.add(name.id);
@@ -165,18 +205,58 @@ export class Assignments {
         error,
       });
     } else {
-      const reason = error.message.slice(0, MAX_REASON);
-      this.#declined.set(name.id, reason);
-      this.options.outbox.decline({ assignmentId: name.id, reason });
-      this.options.context.report({ type: 'declined', work: name, error });
+      this.#decline(name, error);
     }
   }
 
+  #decline(name: WorkName, error: Error): void {
+    const reason = reasonOf(name.kind, error).slice(0, MAX_REASON);
+    this.#declined.set(name.id, reason);
+    this.#tellDecline(name.id, reason);
+    const whole = error instanceof SiteFailure ? error.cause : error;
+    this.options.context.report({ type: 'declined', work: name, error: whole });
+  }
+
+  #tellDecline(assignmentId: string, reason: string): void {
+    const telling = this.options.outbox
+      .decline({ assignmentId, reason })
+      .finally(() => this.#tellings.delete(telling));
+    this.#tellings.add(telling);
+  }
+
+  /** What is being sent was agreed to before. */
+  #declineAll(refusal: SiteRefusal): void {
+    for (const { name, work } of this.#open.values()) {
+      if (work.sending || work.signal.aborted) continue;
+      this.#decline(name, refusal);
+      work.stop(refusal.message);
+    }
+  }
+
+  #heartOf({ id: assignmentId, leaseMs }: Assignment, work: Work): Heart {
+    const { outbox, context } = this.options;
+    const onRefused = (error: TributaryError) => {
+      if (!outdatedCodes.has(error.code)) return;
+      heart.stop();
+      // What is being sent may have been taken: its own answer says so.
+      if (!work.sending) this.close(assignmentId, error.message);
+    };
+    const beat = () => {
+      // Behind a computation that hangs nothing will come of it: somebody else is to be invited.
+      if (context.turns.blocked && !work.sending) return;
+      outbox.heartbeat({ assignmentId }, onRefused);
+    };
+    const heart = startHeart(leaseMs, beat, context.environment);
+    work.signal.addEventListener('abort', () => heart.stop());
+    return heart;
+  }
+
   #progressOf(name: WorkName): Throttled<Progress> {
-    const { context, outbox } = this.options;
+    const { consent, context, outbox } = this.options;
     const send = (progress: Progress) => {
-      const told = readable(progress);
-      if (!told) return;
+      const whole = readable(progress);
+      if (!whole) return;
+      const told = outgoingProgress(whole, consent.policy);
       outbox.progress({ assignmentId: name.id, ...told });
       context.report({ type: 'progress', work: name, progress: told });
     };

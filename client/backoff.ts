@@ -26,3 +26,18 @@ export function backoffMs(
   const step = Math.min(capMs, firstMs * 2 ** failures);
   return step / 2 + (random() * step) / 2;
 }
+
+/** Those who were asked to wait for as long come back over so large a share of that time. */
+const SPREAD = 1 / 4;
+
+/**
+ * Milliseconds before the next attempt at a peer that may have said when to come back: not before
+ * that, and spread out beyond it.
+ *
+ * @param askedMs 0 where it said nothing.
+ * @param ownMs What this client would wait by itself.
+ */
+export function politeMs(askedMs: number, ownMs: number, random: () => number): number {
+  if (askedMs === 0) return ownMs;
+  return Math.max(ownMs, askedMs * (1 + SPREAD * random()));
+}

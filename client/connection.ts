@@ -9,6 +9,7 @@ import type {
   ClientToServer,
   Closed,
   Decline,
+  Heartbeat,
   Hello,
   Progress,
   Question,
@@ -71,10 +72,11 @@ export class Connection {
    */
   readonly lost: Promise<Error>;
 
-  private constructor({ address, token, attempt }: ConnectOptions) {
+  private constructor({ address, token, attempt, environment }: ConnectOptions) {
     this.#socket = io(address.base.origin, {
       path: address.socketPath,
       auth: { token },
+      ...environment.certificates,
       forceNew: true,
       // Socket.IO would reconnect after some losses and not after others: the session does it for all.
       reconnection: false,
@@ -128,9 +130,28 @@ export class Connection {
     if (this.#socket.connected) this.#socket.emit('progress', message, ignoreAnswer);
   }
 
-  /** Lost where the connection is: the coordinator then lists the assignment in its next welcome. */
-  decline(message: Decline): void {
-    if (this.#socket.connected) this.#socket.emit('decline', message, ignoreAnswer);
+  /**
+   * Lost where the connection is: there is another at once on the next one.
+   *
+   * @param onRefused Called where the coordinator says that this work is of no use any more.
+   */
+  heartbeat(message: Heartbeat, onRefused: (error: TributaryError) => void): void {
+    if (!this.#socket.connected) return;
+    this.#socket.emit('heartbeat', message, (answer: unknown) => {
+      if (!isAck(answer) || answer.ok) return;
+      const told = errorBody.safeParse(answer.error);
+      if (told.success) onRefused(TributaryError.fromBody(told.data));
+    });
+  }
+
+  /**
+   * Lost where the connection is: the coordinator then lists the assignment in its next welcome.
+   * Resolves when there is nothing to wait for any more: a message that was emitted just before the
+   * end of a connection is lost with it.
+   */
+  async decline(message: Decline): Promise<void> {
+    if (this.#socket.connected)
+      await this.#socket.emitWithAck('decline', message).catch(ignoreAnswer);
   }
 
   close(): void {

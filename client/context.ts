@@ -74,8 +74,7 @@ export class Context {
 
   /** Which upload the coordinator has for an assignment of this client, and what it was given. */
   async givenWeight(assignmentId: string, signal: AbortSignal): Promise<GivenWeight> {
-    const path = `/v1/assignments/${encodeURIComponent(assignmentId)}/weight`;
-    const ask = () => this.http.getJson(path, givenWeight, signal);
+    const ask = () => this.http.getJson(weightPath(assignmentId), givenWeight, signal);
     try {
       return await this.repeat('weight', ask, signal);
     } catch (error) {
@@ -99,4 +98,9 @@ export class Context {
       signal,
     );
   }
+}
+
+/** Where the coordinator says what became of an assignment of this client. */
+export function weightPath(assignmentId: string): string {
+  return `/v1/assignments/${encodeURIComponent(assignmentId)}/weight`;
 }

@@ -1,3 +1,10 @@
+/** PEM texts for TLS: what to trust, and what to show of oneself. */
+export interface Certificates {
+  readonly ca?: string;
+  readonly cert?: string;
+  readonly key?: string;
+}
+
 /** What the SDK takes from its host. Tests hand in their own, so that no test waits. */
 export interface Environment {
   readonly fetch: (url: URL, init: RequestInit) => Promise<Response>;
@@ -5,6 +12,11 @@ export interface Environment {
   readonly random: () => number;
   /** Calls back once, after so many milliseconds; the returned function cancels. */
   readonly after: (ms: number, callback: () => void) => () => void;
+  /**
+   * For connections in Node, beside those that `fetch` itself works with. Browsers have their own, and
+   * ask the user.
+   */
+  readonly certificates?: Certificates;
 }
 
 /** The longest time that setTimeout can hold; beyond it the callback would run at once. */

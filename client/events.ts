@@ -2,6 +2,8 @@
 import type { Assignment, RunState, Weighed, Welcome } from '../protocol/messages.js';
 import type { Role, RunStatus } from '../protocol/run.js';
 import type { EvaluationReport, Receipt } from '../protocol/update.js';
+import type { Clipped } from './policy.js';
+import type { ReviewRequest } from './review.js';
 import type { Progress } from './types.js';
 
 /** Which piece of work an event is about. */
@@ -12,10 +14,24 @@ export type ClientEvent =
   /** The connection was lost, or could not be made; the next attempt follows by itself. */
   | { readonly type: 'disconnected'; readonly error: Error; readonly delayMs: number }
   | { readonly type: 'run'; readonly state: RunState }
+  /** Policy and review had their say on what would be done; `refusal` is null where they agreed. */
+  | {
+      readonly type: 'reviewed';
+      readonly request: ReviewRequest;
+      readonly refusal: string | null;
+    }
   | { readonly type: 'assigned'; readonly work: WorkName }
   | { readonly type: 'progress'; readonly work: WorkName; readonly progress: Progress }
-  /** Local work is done and its result, of so many bytes, is on its way. */
-  | { readonly type: 'sending'; readonly work: WorkName; readonly bytes: number }
+  /**
+   * Local work is done and its result, of so many bytes, is on its way. `clipped`: an update that the
+   * site's policy scaled down.
+   */
+  | {
+      readonly type: 'sending';
+      readonly work: WorkName;
+      readonly bytes: number;
+      readonly clipped: Clipped | null;
+    }
   /** The coordinator's durable answer to an update. */
   | { readonly type: 'receipt'; readonly work: WorkName; readonly receipt: Receipt }
   /** `taken`: false where it came too late to count. */
@@ -30,7 +46,7 @@ export type ClientEvent =
   | { readonly type: 'weighed'; readonly weighed: Weighed }
   /** The round is over; local work for it was aborted. */
   | { readonly type: 'closed'; readonly work: WorkName; readonly reason: string }
-  /** This client gave the assignment back: its function failed, or there is none. */
+  /** This client gave the assignment back: its function failed, there is none, or the site refused. */
   | { readonly type: 'declined'; readonly work: WorkName; readonly error: Error }
   /** A request failed in passing and will be repeated. */
   | {
@@ -42,12 +58,15 @@ export type ClientEvent =
   /** Something went wrong that repeating would not mend; taking part goes on. */
   | { readonly type: 'problem'; readonly what: string; readonly error: Error };
 
-/** How taking part ended. `left`: by the caller's AbortSignal, while the run goes on. */
-export type JoinStatus = Exclude<RunStatus, 'running'> | 'left';
+/**
+ * How taking part ended. `left`: by the caller's AbortSignal, while the run goes on; `refused`: by the
+ * site's policy or review.
+ */
+export type JoinStatus = Exclude<RunStatus, 'running' | 'paused'> | 'left' | 'refused';
 
 export interface JoinSummary {
   readonly status: JoinStatus;
-  /** Why the run ended, where the coordinator says so. */
+  /** Why the run ended, where the coordinator says so; or why the site refused. */
   readonly reason: string | null;
   /** Null where the caller left before the coordinator had answered. */
   readonly runId: string | null;

@@ -5,12 +5,13 @@
 import type { z } from 'zod';
 import type { ErrorBody, ErrorCode } from '../protocol/errors.js';
 import { parse, TributaryError } from '../protocol/errors.js';
-import { failure, SHA256_HEADER } from '../protocol/http.js';
+import { failure, REQUEST_ID_HEADER, SHA256_HEADER } from '../protocol/http.js';
 import type { Receipt } from '../protocol/update.js';
-import type { Address } from './address.js';
 import { resolvePath } from './address.js';
+import type { Coordinators } from './coordinators.js';
 import type { Digested } from './digest.js';
 import type { Environment } from './environment.js';
+import { RequestIds } from './request-ids.js';
 import { Watchdog } from './watchdog.js';
 
 /** A network that moves nothing for so long is taken for lost. Milliseconds. */
@@ -32,9 +33,9 @@ export class HttpFailure extends TributaryError {
     body: Pick<ErrorBody, 'code' | 'message' | 'details'>,
     readonly receipt: Receipt | undefined,
     /** As long as the coordinator wants to be left alone; 0 where it did not say. */
-    readonly retryAfterMs: number,
+    override readonly retryAfterMs: number,
   ) {
-    super(body.code, body.message, body.details);
+    super(body.code, body.message, body.details, { retryAfterMs });
   }
 }
 
@@ -56,12 +57,16 @@ type Init = Omit<RequestInit, 'headers'> & { readonly headers?: Readonly<Record<
 /** One attempt a call; who calls decides about the next. */
 export class CoordinatorHttp {
   readonly traffic: Traffic = { bytesUp: 0, bytesDown: 0 };
+  readonly #ids: RequestIds;
 
   constructor(
-    private readonly address: Address,
-    private readonly token: string,
+    private readonly coordinators: Coordinators,
+    /** Null until the client has enrolled itself. */
+    public token: string | null,
     private readonly environment: Environment,
-  ) {}
+  ) {
+    this.#ids = new RequestIds(environment.random);
+  }
 
   /** @throws TributaryError; {@link ConnectionLost}; the signal's reason. The same below. */
   getJson<T>(path: string, schema: z.ZodType<T>, signal: AbortSignal): Promise<T> {
@@ -123,23 +128,39 @@ export class CoordinatorHttp {
     read: (response: Response, moved: () => void) => Promise<T>,
   ): Promise<T> {
     signal.throwIfAborted();
-    const url = resolvePath(this.address, path);
-    const headers = { ...init.headers, authorization: `Bearer ${this.token}` };
+    const address = this.coordinators.current;
+    const url = resolvePath(address, path);
+    const headers = { ...init.headers, ...this.#ownHeaders(path) };
     const watchdog = new Watchdog(this.environment, signal);
     watchdog.expect(patienceMs);
     try {
       const request = { ...init, headers, signal: watchdog.signal };
       const response = await this.environment.fetch(url, request);
       watchdog.expect(STALL_MS);
-      if (!response.ok) throw await failureOf(response, `${init.method ?? ''} ${path}`);
+      if (!response.ok) throw await this.#failureOf(response, `${init.method ?? ''} ${path}`);
       return await read(response, () => watchdog.expect(STALL_MS));
     } catch (error) {
       signal.throwIfAborted();
-      if (error instanceof TributaryError) throw error;
-      throw new ConnectionLost(`${path}: ${causeOf(error)}`, { cause: error });
+      if (!(error instanceof TributaryError)) {
+        this.coordinators.leave(address);
+        throw new ConnectionLost(`${path}: ${causeOf(error)}`, { cause: error });
+      }
+      if (error.status >= 500 && error.retryable) this.coordinators.leave(address);
+      throw error;
     } finally {
       watchdog.stop();
     }
+  }
+
+  async #failureOf(response: Response, what: string): Promise<HttpFailure> {
+    const { error, receipt } = await failureOf(response, what);
+    const askedMs = error.retryAfterMs ?? retryAfter(response.headers.get('retry-after'));
+    return new HttpFailure(error, receipt, this.coordinators.granted(askedMs));
+  }
+
+  #ownHeaders(path: string): Record<string, string> {
+    const id = { [REQUEST_ID_HEADER]: this.#ids.next(path) };
+    return this.token === null ? id : { ...id, authorization: `Bearer ${this.token}` };
   }
 }
 
@@ -169,14 +190,13 @@ async function readBody(
   return bytes;
 }
 
-async function failureOf(response: Response, what: string): Promise<HttpFailure> {
-  const retryAfterMs = retryAfter(response.headers.get('retry-after'));
+async function failureOf(response: Response, what: string): Promise<z.infer<typeof failure>> {
   const told = failure.safeParse(parseJson(await response.text()));
-  if (told.success) return new HttpFailure(told.data.error, told.data.receipt, retryAfterMs);
+  if (told.success) return told.data;
   // Not the coordinator's own words: a proxy between, or a version that knows other codes.
   const code = codeOfStatus(response.status);
   const message = `${what} was answered with HTTP ${response.status}`;
-  return new HttpFailure({ code, message }, undefined, retryAfterMs);
+  return { error: new TributaryError(code, message).toBody() };
 }
 
 function parseJson(text: string): unknown {

@@ -13,10 +13,15 @@
  */
 export { join } from './join.js';
 export type { JoinOptions } from './join.js';
+export { sitePolicy } from './policy.js';
+export type { SitePolicy } from './policy.js';
+export type { Leaves, ReviewFunction, ReviewRequest } from './review.js';
 export type { ClientEvent, JoinStatus, JoinSummary, WorkName } from './events.js';
+export { enrol } from './enrol.js';
+export type { EnrolOptions } from './enrol.js';
 export { fetchTask } from './fetch-task.js';
 export type { FetchTaskOptions } from './fetch-task.js';
-export type { Environment } from './environment.js';
+export type { Certificates, Environment } from './environment.js';
 export { hostEnvironment } from './environment.js';
 export type { ClientOracle, OpenOracle } from './oracle.js';
 export type * from './types.js';

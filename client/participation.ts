@@ -4,6 +4,7 @@ import type {
   Assignment,
   Closed,
   Decline,
+  Heartbeat,
   Progress,
   Question,
   RunState,
@@ -15,12 +16,16 @@ import type { Receipt } from '../protocol/update.js';
 import type { Abilities } from './assignments.js';
 import { Assignments } from './assignments.js';
 import type { Connection, Inbox } from './connection.js';
+import type { Consent } from './consent.js';
 import type { Context } from './context.js';
 import type { JoinStatus, JoinSummary } from './events.js';
 import type { ClientOracle } from './oracle.js';
 import { Kept, keptKey } from './kept.js';
 import { Questions } from './questions.js';
 import type { ClientStorage } from './types.js';
+
+/** How long a site that refuses tries to tell the coordinator so. Milliseconds. */
+const TELL_MS = 5_000;
 
 export interface Ending {
   readonly status: JoinStatus;
@@ -37,6 +42,7 @@ export class Participation implements Inbox {
   readonly #assignments: Assignments;
   readonly #questions: Questions;
   #connection: Connection | undefined;
+  #cancelTelling: (() => void) | undefined;
   #welcome: Welcome | undefined;
   readonly #receipts: Receipt[] = [];
   /** By assignment: the coordinator may tell a weight twice. */
@@ -47,6 +53,7 @@ export class Participation implements Inbox {
       readonly oracle?: ClientOracle | undefined;
       readonly storage?: ClientStorage | undefined;
     },
+    private readonly consent: Consent,
     private readonly context: Context,
   ) {
     this.ended = new Promise((resolve, reject) => {
@@ -57,12 +64,14 @@ export class Participation implements Inbox {
     this.#assignments = new Assignments({
       abilities,
       kept: this.#kept,
+      consent,
       context,
       outbox: this,
       onReceipt: (receipt) => this.#receipts.push(receipt),
       onRefused: (error) => this.#refuse(error),
+      onSiteRefusal: () => void this.#endRefused(),
     });
-    this.#questions = new Questions(abilities.oracle, context);
+    this.#questions = new Questions(abilities.oracle, consent, context);
   }
 
   /** A connection was made, the first or another: takes up what is open. */
@@ -73,6 +82,20 @@ export class Participation implements Inbox {
     this.#assignments.reconcile(welcome.assignments, welcome);
     connection.deliver();
     this.#endIfOver(welcome.status, null);
+    // What was listed is declined by then; there may have been nothing to decline.
+    if (this.consent.refusal !== null) void this.#assignments.idle().then(() => this.#endRefused());
+  }
+
+  /** The site takes no part: ends when the coordinator knows, and soon where it cannot be told. */
+  refused(): void {
+    const end = () => this.#end({ status: 'refused', reason: this.consent.refusal });
+    this.#cancelTelling ??= this.context.environment.after(TELL_MS, end);
+  }
+
+  async #endRefused(): Promise<void> {
+    this.refused();
+    await this.#assignments.told();
+    this.#end({ status: 'refused', reason: this.consent.refusal });
   }
 
   // Inbox
@@ -110,13 +133,20 @@ export class Participation implements Inbox {
     this.#connection?.progress(message);
   }
 
-  decline(message: Decline): void {
-    this.#connection?.decline(message);
+  async decline(message: Decline): Promise<void> {
+    await this.#connection?.decline(message);
   }
 
-  /** Stops local work. What is being sent is given a short time to arrive. */
-  async windDown(why: string): Promise<void> {
-    this.#assignments.stopAll(why);
+  heartbeat(message: Heartbeat, onRefused: (error: TributaryError) => void): void {
+    this.#connection?.heartbeat(message, onRefused);
+  }
+
+  /**
+   * Stops local work. What is being sent is given a short time to arrive; whose answer was lost is
+   * asked for, unless the client is in a hurry.
+   */
+  async windDown(why: string, hurried: boolean): Promise<void> {
+    this.#assignments.stopAll(why, hurried);
     this.#questions.stopAll(why);
     await this.#assignments.idle();
     await this.#questions.idle();
@@ -127,7 +157,7 @@ export class Participation implements Inbox {
    * disk. To be called when the local work has stopped. Never rejects.
    */
   async forget({ status }: Ending): Promise<void> {
-    if (status === 'left' || !this.#welcome) return;
+    if (status === 'left' || status === 'refused' || !this.#welcome) return;
     const { runId, clientId } = this.#welcome;
     try {
       await this.#kept.forget(keptKey(runId, clientId));
@@ -138,6 +168,7 @@ export class Participation implements Inbox {
   }
 
   dispose(): void {
+    this.#cancelTelling?.();
     this.#questions.dispose();
   }
 
@@ -158,6 +189,6 @@ export class Participation implements Inbox {
   }
 
   #endIfOver(status: RunStatus, reason: string | null): void {
-    if (status !== 'running') this.#end({ status, reason });
+    if (status !== 'running' && status !== 'paused') this.#end({ status, reason });
   }
 }

@@ -5,6 +5,7 @@ import type { Question } from '../protocol/messages.js';
 import type { Task } from '../protocol/model.js';
 import { decodeSafetensors } from '../protocol/safetensors.js';
 import { readParams } from './checkpoint.js';
+import type { Consent } from './consent.js';
 import type { Context } from './context.js';
 import { digested } from './digest.js';
 import type { ClientOracle, OpenOracle } from './oracle.js';
@@ -18,6 +19,7 @@ export class Questions {
 
   constructor(
     private readonly oracle: ClientOracle | undefined,
+    private readonly consent: Pick<Consent, 'coverAnswer'>,
     private readonly context: Context,
   ) {}
 
@@ -63,6 +65,7 @@ export class Questions {
 
   async #compute(question: Question, runId: string, work: Work): Promise<number> {
     const { context } = this;
+    this.consent.coverAnswer(runId);
     const task = await context.task(runId, work.signal);
     const file = await context.verified('question', question, work.signal);
     const shared = sharedTensors(task.model.tensors);

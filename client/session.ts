@@ -1,10 +1,12 @@
 /** Stays connected for as long as it takes. */
 import type { Welcome } from '../protocol/messages.js';
 import { sleep } from './abort.js';
-import { backoffMs } from './backoff.js';
+import type { Address } from './address.js';
+import { backoffMs, politeMs } from './backoff.js';
 import type { Connection } from './connection.js';
+import type { Coordinators } from './coordinators.js';
 import type { Environment } from './environment.js';
-import { isPassing } from './retry.js';
+import { askedMs, isPassing } from './retry.js';
 
 /**
  * A connection that lived for so long counts as a success. One that is cut again at once does not:
@@ -15,7 +17,12 @@ const STABLE_MS = 10_000;
 type Line = Pick<Connection, 'lost' | 'close'>;
 
 export interface SessionOptions<C extends Line> {
-  readonly open: (attempt: number) => Promise<{ connection: C; welcome: Welcome }>;
+  readonly coordinators: Coordinators;
+  /** @param attempt Counts the attempts at one address that failed before. */
+  readonly open: (
+    address: Address,
+    attempt: number,
+  ) => Promise<{ connection: C; welcome: Welcome }>;
   readonly onOpen: (connection: C, welcome: Welcome) => void;
   readonly onLost: (error: Error, delayMs: number) => void;
   readonly environment: Environment;
@@ -23,34 +30,52 @@ export interface SessionOptions<C extends Line> {
 }
 
 /**
- * Connects, and connects again with back-off whenever the connection is lost.
+ * Connects, and connects again whenever the connection is lost: at the next coordinator at once, and
+ * with back-off when none of them would serve.
  *
  * @throws TributaryError where the coordinator refuses for good; the signal's reason.
  */
 export async function keepConnected<C extends Line>(options: SessionOptions<C>): Promise<never> {
-  const { environment, signal } = options;
+  const { coordinators, environment, signal } = options;
+  const { random } = environment;
+  /** Since the last connection. */
+  const asked = new Map<Address, number>();
   for (let failures = 0; ; failures++) {
-    const life = { stable: false };
-    const error = await stayOnce(options, failures, life);
+    const life = { opened: false, stable: false };
+    const address = coordinators.current;
+    const attempt = Math.floor(failures / coordinators.size);
+    const error = await stayOnce(options, address, attempt, life);
     signal.throwIfAborted();
     if (!isPassing(error)) throw error;
     if (life.stable) failures = 0;
-    const delayMs = backoffMs(failures, environment.random);
+    if (life.opened) asked.clear();
+    asked.set(address, coordinators.granted(askedMs(error)));
+    coordinators.leave(address);
+    const ownMs = ownWaitMs(coordinators, failures, random);
+    const delayMs = politeMs(asked.get(coordinators.current) ?? 0, ownMs, random);
     options.onLost(error, delayMs);
     await sleep(delayMs, signal, environment);
   }
 }
 
+/** None while there is a coordinator that was not tried since the last wait. */
+function ownWaitMs({ size }: Coordinators, failures: number, random: () => number): number {
+  return failures % size === size - 1 ? backoffMs(Math.floor(failures / size), random) : 0;
+}
+
 /** One connection from its beginning to its end; resolves with why it ended. */
 async function stayOnce<C extends Line>(
-  { open, onOpen, environment, signal }: SessionOptions<C>,
+  { open, onOpen, coordinators, environment, signal }: SessionOptions<C>,
+  address: Address,
   attempt: number,
-  life: { stable: boolean },
+  life: { opened: boolean; stable: boolean },
 ): Promise<Error> {
   let leave: (() => void) | undefined;
   let cancel: (() => void) | undefined;
   try {
-    const { connection, welcome } = await open(attempt);
+    const { connection, welcome } = await open(address, attempt);
+    life.opened = true;
+    coordinators.settle(address);
     leave = () => connection.close();
     signal.addEventListener('abort', leave);
     cancel = environment.after(STABLE_MS, () => (life.stable = true));

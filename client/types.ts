@@ -4,7 +4,8 @@
  */
 import type { Task, TrainingConfig } from '../protocol/model.js';
 import type { Role } from '../protocol/run.js';
-import type { EvaluationReport, Metrics } from '../protocol/update.js';
+import type { Metrics } from '../protocol/metrics.js';
+import type { EvaluationReport } from '../protocol/update.js';
 
 /** The values of a model: one flat, row-major array a tensor, by the names of `ModelSpec.tensors`. */
 export type Params = Readonly<Record<string, Float32Array>>;
@@ -47,7 +48,7 @@ export interface TrainResult {
   /** The trained model, every tensor that was received. */
   readonly params: Params;
   readonly numExamples: number;
-  /** Optimiser steps that were made; rules that normalise by work need it. */
+  /** Optimiser steps that were made, for rules that normalise by work; by default those asked for. */
   readonly numSteps?: number;
   readonly metrics?: Metrics;
   /** Auxiliary vectors by member name, such as `batch.0`, each over the shared tensors. */

@@ -1,7 +1,7 @@
 /** From what training returned to the bytes of an update. Pure. */
 import { parse, TributaryError } from '../protocol/errors.js';
 import type { Assignment } from '../protocol/messages.js';
-import type { TensorSpec } from '../protocol/model.js';
+import type { TensorSpec, TrainingConfig } from '../protocol/model.js';
 import { elements } from '../protocol/model.js';
 import type { TensorInput } from '../protocol/safetensors.js';
 import { encodeSafetensors } from '../protocol/safetensors.js';
@@ -9,8 +9,10 @@ import type { ReportedFacts } from '../protocol/update.js';
 import { DELTA, tensorKey, UPDATE_METADATA, updateFacts } from '../protocol/update.js';
 import type { Params, TrainResult } from './types.js';
 
-/** Steps are needed by rules that normalise by work; who does not count them has made one. */
-const DEFAULT_STEPS = 1;
+/** What an update is made for. */
+export type Asked = Pick<Assignment, 'id' | 'vectors'> & {
+  readonly training: Pick<TrainingConfig, 'epochs' | 'batchSize' | 'steps'>;
+};
 
 /**
  * An update as safetensors: `delta/<tensor>` for each shared and buffer tensor, the auxiliary vectors
@@ -19,22 +21,23 @@ const DEFAULT_STEPS = 1;
  * @param assignment Its `vectors` are the families that the rule asks for: `batch` stands for
  * `batch.0`, `batch.1`, …
  * @param model The received parameters.
+ * @param scale Of the delta, applied in float64.
  * @throws TributaryError `wrong_tensors`, `wrong_shape` or `bad_facts`, naming what is wrong with the
  * result, before the coordinator would refuse it and the assignment be used up.
  */
 export function encodeUpdate(
-  assignment: Pick<Assignment, 'id' | 'vectors'>,
+  assignment: Asked,
   specs: readonly TensorSpec[],
   model: Params,
   result: TrainResult,
+  scale = 1,
 ): Uint8Array<ArrayBuffer> {
   const tensors: Record<string, TensorInput> = {};
-  for (const spec of specs) {
-    if (spec.role !== 'shared' && spec.role !== 'buffer') continue;
+  for (const spec of specs.filter(leaves)) {
     const trained = pick(result.params, spec, 'params');
     tensors[tensorKey(DELTA, spec.name)] = {
       shape: spec.shape,
-      data: difference(trained, pick(model, spec, 'model')),
+      data: difference(trained, pick(model, spec, 'model'), scale),
     };
   }
   for (const [vector, params] of wantedVectors(result, assignment.vectors)) {
@@ -44,15 +47,36 @@ export function encodeUpdate(
       tensors[tensorKey(vector, spec.name)] = { shape: spec.shape, data };
     }
   }
-  const facts = JSON.stringify(factsOf(assignment.id, result));
+  const facts = JSON.stringify(factsOf(assignment, result));
   return encodeSafetensors(tensors, { [UPDATE_METADATA]: facts });
 }
 
+/**
+ * L2 norm of the delta of an update, over all tensors of it, in float64.
+ *
+ * @throws TributaryError `wrong_tensors`, `wrong_shape`.
+ */
+export function deltaNorm(specs: readonly TensorSpec[], model: Params, params: Params): number {
+  let squares = 0;
+  for (const spec of specs.filter(leaves)) {
+    const [trained, received] = [pick(params, spec, 'params'), pick(model, spec, 'model')];
+    for (let i = 0; i < trained.length; i++) squares += (trained[i] - received[i]) ** 2;
+  }
+  return Math.sqrt(squares);
+}
+
+/** Local and frozen tensors stay. */
+function leaves({ role }: TensorSpec): boolean {
+  return role === 'shared' || role === 'buffer';
+}
+
+/** Rules that normalise by work need steps: who does not count them has made those that were asked for. */
 function factsOf(
-  assignmentId: string,
-  { numExamples, numSteps = DEFAULT_STEPS, metrics = {} }: TrainResult,
+  { id: assignmentId, training }: Asked,
+  { numExamples, numSteps, metrics = {} }: TrainResult,
 ): ReportedFacts {
-  const facts = { assignmentId, numExamples, numSteps, metrics };
+  const { epochs, batchSize, steps = epochs * Math.ceil(numExamples / batchSize) } = training;
+  const facts = { assignmentId, numExamples, numSteps: numSteps ?? steps, metrics };
   return parse(updateFacts, facts, 'the result of training', 'bad_facts');
 }
 
@@ -76,8 +100,8 @@ function pick(params: Params, { name, shape }: TensorSpec, where: string): Float
 }
 
 /** Element by element, rounded to float32 once. */
-function difference(a: Float32Array, b: Float32Array): Float32Array {
+function difference(a: Float32Array, b: Float32Array, scale: number): Float32Array {
   const delta = new Float32Array(a.length);
-  for (let i = 0; i < a.length; i++) delta[i] = a[i] - b[i];
+  for (let i = 0; i < a.length; i++) delta[i] = (a[i] - b[i]) * scale;
   return delta;
 }

@@ -15,6 +15,7 @@ export class Work {
   readonly #wanted = new AbortController();
   readonly #wire = new AbortController();
   #sending = false;
+  #hurried = false;
   #cancelGrace: (() => void) | undefined;
 
   constructor(private readonly environment: Pick<Environment, 'after'>) {}
@@ -33,13 +34,20 @@ export class Work {
     return this.#sending;
   }
 
+  /** The sending was stopped, and there is still time to ask what became of it. */
+  get mayAsk(): boolean {
+    return this.signal.aborted && !this.wire.aborted && !this.#hurried;
+  }
+
   /** @throws the signal's reason where the work was stopped before. */
   beginSending(): void {
     this.signal.throwIfAborted();
     this.#sending = true;
   }
 
-  stop(why: string): void {
+  /** @param hurried Nothing new is to be begun: a tab is being closed, say. */
+  stop(why: string, hurried = false): void {
+    this.#hurried ||= hurried;
     if (this.signal.aborted) return;
     const reason = abortReason(why);
     this.#wanted.abort(reason);

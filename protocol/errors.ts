@@ -25,6 +25,16 @@ const kinds = {
   },
   conflict: { status: 409, retryable: false, help: 'Load the present state and decide again.' },
   rate_limited: { status: 429, retryable: true, help: 'Wait for the time in Retry-After.' },
+  too_many_runs: {
+    status: 409,
+    retryable: false,
+    help: 'Stop a run that is no longer needed, or raise TRIBUTARY_MAX_RUNS.',
+  },
+  gone: {
+    status: 410,
+    retryable: false,
+    help: 'Ask for a newer version, or keep more of them in the next run ("keepCheckpoints").',
+  },
 
   // Identity
   unauthorized: {
@@ -32,7 +42,22 @@ const kinds = {
     retryable: false,
     help: 'Send a valid token as "Authorization: Bearer …".',
   },
+  token_expired: {
+    status: 401,
+    retryable: false,
+    help: 'Ask the operator for a new token ("tributary site rotate").',
+  },
   forbidden: { status: 403, retryable: false, help: 'Use a token that is meant for this action.' },
+  not_approved: {
+    status: 403,
+    retryable: true,
+    help: 'Wait: the operator has not approved this site yet ("tributary site approve").',
+  },
+  revoked: {
+    status: 403,
+    retryable: false,
+    help: 'Ask the operator: this token may not be used any more.',
+  },
   origin_refused: {
     status: 403,
     retryable: false,
@@ -145,6 +170,22 @@ const kinds = {
     retryable: true,
     help: 'Try again when the storage is back.',
   },
+  storage_full: {
+    status: 507,
+    retryable: true,
+    help: 'Free space on the disk, or raise TRIBUTARY_STORAGE_LIMIT_BYTES; then send it again.',
+  },
+  blob_damaged: {
+    status: 503,
+    retryable: true,
+    help: 'Restore the blob from a backup; what waits for it goes on by itself.',
+  },
+  standby: {
+    status: 503,
+    retryable: true,
+    help: 'Connect to the coordinator that leads, or wait until this one does.',
+  },
+  busy: { status: 503, retryable: true, help: 'Try again after the time in Retry-After.' },
   schema_mismatch: {
     status: 503,
     retryable: false,
@@ -168,6 +209,8 @@ export const errorBody = z.object({
   message: z.string(),
   help: z.string(),
   retryable: z.boolean(),
+  /** When to try again at the earliest; spread by chance, so that many do not come back as one. */
+  retryAfterMs: z.int().nonnegative().optional(),
   /** Where it failed, as a path into what was sent; and other facts worth showing. */
   details: z.record(z.string(), z.json()).optional(),
 });
@@ -178,15 +221,18 @@ const MAX_MESSAGE = 1000;
 /** An error with a code from the table above. The only kind that is shown to a peer. */
 export class TributaryError extends Error {
   override readonly name = 'TributaryError';
+  /** See {@link errorBody}. */
+  readonly retryAfterMs: number | undefined;
 
   constructor(
     readonly code: ErrorCode,
     message: string,
     readonly details?: ErrorBody['details'],
-    options?: ErrorOptions,
+    options?: ErrorOptions & { readonly retryAfterMs?: number | undefined },
   ) {
     // A message may repeat a peer's words: they must not break a terminal, a log or a database.
     super(clip(printable(message), MAX_MESSAGE), options);
+    this.retryAfterMs = options?.retryAfterMs;
   }
 
   get status(): number {
@@ -199,12 +245,17 @@ export class TributaryError extends Error {
 
   toBody(): ErrorBody {
     const { help, retryable } = errorKinds[this.code];
-    const body = { code: this.code, message: this.message, help, retryable };
-    return this.details ? { ...body, details: this.details } : body;
+    const { code, message, details, retryAfterMs } = this;
+    return {
+      ...{ code, message, help, retryable },
+      ...(retryAfterMs !== undefined && { retryAfterMs }),
+      ...(details && { details }),
+    };
   }
 
   static fromBody(body: ErrorBody): TributaryError {
-    return new TributaryError(body.code, body.message, body.details);
+    const { code, message, details, retryAfterMs } = body;
+    return new TributaryError(code, message, details, { retryAfterMs });
   }
 }
 

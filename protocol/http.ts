@@ -1,42 +1,32 @@
 /**
  * REST bodies. Every failure has the body `{ error: ErrorBody, receipt?: Receipt }`.
  *
- * | call | who | body -> answer |
- * |---|---|---|
- * | GET  /healthz, /readyz | anyone | {@link health} |
- * | GET  /v1/rules | anyone | {@link ruleList} |
- * | POST /v1/runs | operator | run specification -> {@link runSummary} |
- * | GET  /v1/runs | operator | {@link runList} |
- * | GET  /v1/runs/:run | operator | {@link runDetail} |
- * | POST /v1/runs/:run/stop | operator | {@link runSummary} |
- * | POST /v1/runs/:run/clients | operator | {@link enrolment} -> {@link enrolled} |
- * | GET  /v1/runs/:run/rounds/:round | operator | {@link roundDetail} |
- * | GET  /v1/runs/:run/events | operator | {@link eventList} |
- * | GET  /v1/me | client | {@link identity} |
- * | GET  /v1/runs/:run/task | operator, client | task |
- * | GET  /v1/runs/:run/checkpoints/:version | operator, client | safetensors |
- * | GET  /v1/runs/:run/checkpoints/:version/broadcast | operator, client | safetensors |
- * | GET  /v1/runs/:run/checkpoints/:version/average | operator | safetensors |
- * | PUT  /v1/blobs/:sha256 | operator | bytes -> {@link blobStored} |
- * | PUT  /v1/assignments/:id/update | client | safetensors -> {@link uploadAnswer} |
- * | GET  /v1/assignments/:id/weight | client | {@link givenWeight} |
- * | POST /v1/assignments/:id/evaluation | client | {@link evaluationReport} -> {@link evaluationTaken} |
- * | GET  /v1/questions/:id/params | client | safetensors |
- * | PUT  /v1/questions/:id/answer | client | safetensors -> {@link evaluationTaken} |
+ * Every call, who may make it, and what it answers: protocol/api.ts, and docs/openapi.json made of it.
  */
 import { z } from 'zod';
 import { errorBody } from './errors.js';
-import { plainName, sha256Hex } from './model.js';
-import { role, roundPhase, runSpec, runStatus } from './run.js';
-import { metrics, receipt, receiptStatus } from './update.js';
+import { plainName, sha256Hex, trainingConfig } from './model.js';
+import { joinPolicy, role, roundPhase, runSpec, runStatus } from './run.js';
+import { metrics } from './metrics.js';
+import { receipt, receiptStatus } from './update.js';
 
 /** Request header: the sha256 of the body, 64 lower-case hex digits. */
 export const SHA256_HEADER = 'x-tributary-sha256';
+/**
+ * Request header: what the request is called in the logs of both sides; 1 to 64 letters, digits, dots,
+ * dashes, underscores. For an upload it begins with its assignment's id, which the ledger names too.
+ */
+export const REQUEST_ID_HEADER = 'x-request-id';
 /** Response header: the version of the checkpoint, for those who asked for the newest. */
 export const VERSION_HEADER = 'x-tributary-version';
 
 export const failure = z.object({ error: errorBody, receipt: receipt.optional() });
 export const health = z.object({ status: z.literal('ok'), version: z.string() });
+/** What a coordinator that can work found when it looked. Where it cannot, the error's details say. */
+export const readiness = health.extend({
+  checks: z.object({ database: z.string(), storage: z.string(), leadership: z.string() }),
+});
+export type Readiness = z.infer<typeof readiness>;
 
 /** A rule, a server optimizer or a step after aggregation. */
 export const catalogued = z.object({
@@ -117,9 +107,14 @@ export const roundSummary = z.object({
 });
 export type RoundSummary = z.infer<typeof roundSummary>;
 
+/** `pending`: enrolled where sites are approved, and not approved yet. */
+export const clientState = z.enum(['pending', 'approved', 'revoked']);
+export type ClientState = z.infer<typeof clientState>;
+
 export const clientInfo = z.object({
   id: z.string(),
   role,
+  state: clientState,
   present: z.boolean(),
   /** Share of the open assignment that is done, where the client reported it. */
   progress: z.number().nullable(),
@@ -159,6 +154,8 @@ export const updateRecord = z.object({
   numSteps: z.int().nullable(),
   norm: z.number().nullable(),
   metrics,
+  /** What is odd about it, in words; it counted all the same. */
+  flags: z.array(z.string()),
   /** Coefficient on this client's delta before the server optimizer; null until the commit. */
   weight: z.number().nullable(),
 });
@@ -167,9 +164,70 @@ export type UpdateRecord = z.infer<typeof updateRecord>;
 export const roundDetail = roundSummary.extend({ updates: z.array(updateRecord) });
 export type RoundDetail = z.infer<typeof roundDetail>;
 
-export const enrolment = z.strictObject({ name: plainName, role: role.default('source') });
-export const enrolled = z.object({ clientId: z.string(), role, token: z.string() });
+/** How long a token is good for; without it, until it is revoked. At most ten years. */
+const expiresInMs = z
+  .int()
+  .positive()
+  .max(10 * 366 * 86_400_000)
+  .optional();
+
+export const enrolment = z.strictObject({
+  name: plainName,
+  role: role.default('source'),
+  expiresInMs,
+});
+export type Enrolment = z.input<typeof enrolment>;
+export const enrolled = z.object({
+  clientId: z.string(),
+  role,
+  token: z.string(),
+  state: clientState,
+  tokenExpiresAt: z.iso.datetime().nullable(),
+});
 export type Enrolled = z.infer<typeof enrolled>;
+
+/** A client that enrols itself, as a `source`; without a name it is given one. */
+export const joining = z.strictObject({
+  name: plainName.optional(),
+  /**
+   * 256 random bits of the client's own. The same call again brings the same client and its token: an
+   * answer that was lost would else leave a name that nobody has the token of.
+   */
+  key: z
+    .string()
+    .regex(/^[0-9a-f]{64}$/, 'use 64 lower-case hex digits, drawn at random')
+    .optional(),
+});
+export const rotation = z.strictObject({ expiresInMs });
+
+/** A client of a run as operators manage it: the commands call it a site. */
+export const siteInfo = z.object({
+  id: z.string(),
+  role,
+  state: clientState,
+  present: z.boolean(),
+  enrolledAt: z.iso.datetime(),
+  tokenExpiresAt: z.iso.datetime().nullable(),
+});
+export type SiteInfo = z.infer<typeof siteInfo>;
+export const clientList = z.object({ clients: z.array(siteInfo) });
+
+/** `viewer` reads, `operator` also runs, `admin` also manages operators. */
+export const operatorRole = z.enum(['viewer', 'operator', 'admin']);
+export type OperatorRole = z.infer<typeof operatorRole>;
+export const newOperator = z.strictObject({ name: plainName, role: operatorRole, expiresInMs });
+export const operatorInfo = z.object({
+  name: z.string(),
+  role: operatorRole,
+  createdAt: z.iso.datetime(),
+  tokenExpiresAt: z.iso.datetime().nullable(),
+  revoked: z.boolean(),
+});
+export type OperatorInfo = z.infer<typeof operatorInfo>;
+export const operatorList = z.object({ operators: z.array(operatorInfo) });
+/** Shown once. */
+export const operatorToken = operatorInfo.extend({ token: z.string() });
+export type OperatorToken = z.infer<typeof operatorToken>;
 
 export const event = z.object({
   seq: z.int(),
@@ -178,13 +236,46 @@ export const event = z.object({
   body: z.json(),
   prevHash: z.string(),
   hash: z.string(),
+  /** Ed25519 over the bytes of `hash` as text, base64; null for events before there was a key. */
+  signature: z.string().nullable(),
+  /** The key that signed: the first 16 hex digits of its sha256. */
+  keyId: z.string().nullable(),
 });
+/** Public half of the key that this coordinator signs its ledgers with: DER (SPKI) in base64. */
+export const ledgerKey = z.object({ keyId: z.string(), publicKey: z.string() });
+export type LedgerKey = z.infer<typeof ledgerKey>;
 export const eventList = z.object({ events: z.array(event) });
 export type EventList = z.infer<typeof eventList>;
 
 /** Whom a client's token names, and for which run. */
 export const identity = z.object({ runId: z.string(), clientId: z.string(), role });
 export type Identity = z.infer<typeof identity>;
+
+/** What a run asks of one client, for its site to judge before anything is done. */
+export const plan = z.object({
+  runId: z.string(),
+  name: z.string(),
+  role,
+  /** As the operator wrote it; `module` is the sha256 of a rule of the operator's own. */
+  rule: z.object({
+    name: z.string(),
+    options: z.record(z.string(), z.json()),
+    module: sha256Hex.nullable(),
+  }),
+  rounds: z.int(),
+  join: joinPolicy,
+  /** Whether updates are kept after their round, to be replayed under other rules. */
+  keepUpdates: z.boolean(),
+  /** Of this client, in every round. */
+  training: trainingConfig,
+  /** Vectors beside the delta; `many`: a family, with a member for each batch, say. */
+  vectors: z.array(z.object({ name: z.string(), many: z.boolean() })),
+  /** What the rule cannot do without among the metrics of an update. */
+  metrics: z.array(z.string()),
+  /** Whether the rule asks this client for loss and gradient on its data, beside training. */
+  answers: z.boolean(),
+});
+export type Plan = z.infer<typeof plan>;
 
 export const blobStored = z.object({ sha256: sha256Hex, bytes: z.int() });
 export const uploadAnswer = z.object({ receipt });

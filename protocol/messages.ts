@@ -50,6 +50,11 @@ export const assignment = z.object({
   /** Auxiliary vectors that the rule asks this client for, beside the delta. */
   vectors: z.array(z.string()),
   remainingMs: z.int(),
+  /**
+   * Silent for longer than that (no heartbeat, no progress), the client counts as a drop-out. Absent
+   * from coordinators that know no leases.
+   */
+  leaseMs: z.int().positive().optional(),
 });
 export type Assignment = z.infer<typeof assignment>;
 
@@ -73,6 +78,10 @@ export const progress = z.strictObject({
   loss: z.number().optional(),
 });
 export type Progress = z.infer<typeof progress>;
+
+/** Renews the lease on an assignment that is being worked on, or whose update is on its way. */
+export const heartbeat = z.strictObject({ assignmentId: z.string().max(128) });
+export type Heartbeat = z.infer<typeof heartbeat>;
 
 export const decline = z.strictObject({
   assignmentId: z.string().max(128),
@@ -127,6 +136,7 @@ export type Ack<T> = { ok: true; value: T } | { ok: false; error: z.infer<typeof
 export interface ClientToServer {
   hello(message: Hello, ack: (answer: Ack<Welcome>) => void): void;
   progress(message: Progress, ack: (answer: Ack<null>) => void): void;
+  heartbeat(message: Heartbeat, ack: (answer: Ack<null>) => void): void;
   decline(message: Decline, ack: (answer: Ack<null>) => void): void;
 }
 

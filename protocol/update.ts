@@ -1,13 +1,8 @@
 /** Updates and receipts: what a client sends back, and what it is answered. */
 import { z } from 'zod';
 import { errorBody } from './errors.js';
+import { metrics } from './metrics.js';
 import { sha256Hex } from './model.js';
-
-export const metricName = z.string().regex(/^[A-Za-z][A-Za-z0-9_.-]{0,63}$/);
-export const metrics = z
-  .record(metricName, z.number())
-  .refine((m) => Object.keys(m).length <= 64, 'at most 64 metrics');
-export type Metrics = z.infer<typeof metrics>;
 
 /**
  * What an update says of itself. Travels in the safetensors metadata under {@link UPDATE_METADATA},

@@ -3,65 +3,43 @@
  * by the commands, by tests, and by whoever embeds a coordinator in a program of their own.
  */
 import { existsSync } from 'node:fs';
-import type { RequestListener, Server } from 'node:http';
-import { join, resolve } from 'node:path';
-import { pino } from 'pino';
+import type { RequestListener } from 'node:http';
+import { join } from 'node:path';
 import type { Logger } from 'pino';
-import { TributaryError } from '../protocol/errors.js';
+import type { ErrorCode, TributaryError } from '../protocol/errors.js';
+import { addressesBehind } from './adapters/addresses.js';
 import { createAggregator } from './adapters/aggregation/create-aggregator.js';
 import { ClientOracles, combineOracles } from './adapters/client-oracle.js';
 import { Closers } from './adapters/closers.js';
+import { Crowd } from './adapters/crowd.js';
 import { openDoors } from './adapters/doors.js';
 import { createHttpApp } from './adapters/http/app.js';
 import { bearerAuth, operatorCheck } from './adapters/http/auth.js';
-import { redactedPaths } from './adapters/http/logging.js';
+import type { Authenticator } from './adapters/identity.js';
+import { certified, guarded } from './adapters/identity.js';
+import { createMetrics, type Metrics } from './adapters/metrics.js';
+import { measuredAggregator } from './adapters/metrics/measured.js';
 import { newKernels } from './adapters/kernels.js';
-import { MIN_TOKEN_LENGTH, storedOperatorToken } from './adapters/operator-token.js';
+import type { LedgerKey } from './adapters/ledger-key.js';
+import { leadInTurn } from './adapters/leading.js';
 import type { OriginPolicy } from './adapters/origins.js';
 import { originPolicy } from './adapters/origins.js';
 import { noRuleModules, storedRuleModules } from './adapters/rule-modules.js';
 import type { SocketGateway } from './adapters/socket-gateway.js';
 import { createSocketGateway } from './adapters/socket-gateway.js';
-import type { Rate } from './adapters/socket/rate-limit.js';
 import type { Storage } from './adapters/storage.js';
 import { openStorage } from './adapters/storage.js';
-import { systemClock } from './adapters/system-clock.js';
+import { Strangers } from './adapters/strangers.js';
 import { tfjsOracles } from './adapters/tfjs-oracle.js';
-import type { Config } from './config.js';
-import { isLoopback, readConfig } from './config.js';
-import type { BlobStore, Clock, RuleModules, Store } from './core/ports.js';
+import { isLoopback } from './config.js';
+import type { BlobStore, EnrolledClient, RuleModules, Store } from './core/ports.js';
 import { createEngine } from './engine/create-engine.js';
-import type { Engine } from './engine/engine.js';
+import type { Engine, Others } from './engine/engine.js';
+import { createOperators } from './engine/operators.js';
+import { isOperatorToken } from './engine/tokens.js';
+import type { CoordinatorOptions, Settings } from './settings.js';
+import { addressOf, ledgerKeyOf, settingsOf, tokenOf } from './settings.js';
 import { packageRoot, packageVersion } from './version.js';
-
-/** Bounds of what peers may ask of a coordinator. Milliseconds, bytes. */
-export interface Limits {
-  /** Slower peers are cut as if they stood still. */
-  readonly minBytesPerSecond: number;
-  /** Uploads that one client may have under way at once. */
-  readonly uploadsAtOnce: number;
-  /** From the connection of a socket to its `hello`. */
-  readonly helloTimeoutMs: number;
-  /** Messages of one socket. */
-  readonly messages: Rate;
-  /** How long requests under way may take to end when the coordinator stops. */
-  readonly stopMs: number;
-}
-
-export interface CoordinatorOptions extends Partial<Omit<Config, 'blobs'>> {
-  /** Instead of a database; it stays open when the coordinator is closed. Needs `blobs` of its own. */
-  readonly store?: Store;
-  readonly blobs?: Config['blobs'] | BlobStore;
-  readonly clock?: Clock;
-  readonly log?: Logger;
-  readonly limits?: Partial<Limits>;
-  /** A server of yours that the coordinator is to answer on; you listen and close. */
-  readonly server?: Server;
-  /** With `server`: the paths under which the coordinator answers, e.g. `/fl`. */
-  readonly basePath?: string;
-  /** A folder of pages to serve at `/`, instead of the operators' page that is built in. */
-  readonly pagesDir?: string;
-}
 
 export interface Coordinator {
   /** Where peers reach it: `publicUrl`, else {@link localUrl}. */
@@ -78,24 +56,8 @@ export interface Coordinator {
   close(): Promise<void>;
 }
 
-const MAX_UNWRITTEN_BYTES = 16 * 1024 ** 2;
-
-const defaultLimits: Limits = {
-  minBytesPerSecond: 1024,
-  uploadsAtOnce: 4,
-  helloTimeoutMs: 10_000,
-  messages: { burst: 60, perSecond: 20 },
-  stopMs: 10_000,
-};
-
-type Settings = Omit<Config, 'blobs'> &
-  Pick<CoordinatorOptions, 'store' | 'server' | 'basePath' | 'pagesDir'> & {
-    readonly blobs: Config['blobs'] | BlobStore;
-    readonly clock: Clock;
-    readonly log: Logger;
-    readonly limits: Limits;
-  };
-
+/** How far apart sweeps for blobs that nothing needs are. */
+const SWEEP_MS = 600_000;
 /**
  * Starts a coordinator: storage, migrations, the runs that are not over, and last the doors.
  *
@@ -113,43 +75,45 @@ export async function createCoordinator(options: CoordinatorOptions = {}): Promi
   }
 }
 
-function settingsOf(options: CoordinatorOptions): Settings {
-  const given = Object.fromEntries(
-    Object.entries(options).filter(([, value]) => value !== undefined),
-  ) as CoordinatorOptions;
-  const settings = { ...readConfig({}), ...given };
-  return {
-    ...settings,
-    dataDir: resolve(settings.dataDir),
-    clock: settings.clock ?? systemClock(),
-    log: settings.log ?? standardLog(settings.logLevel),
-    limits: { ...defaultLimits, ...settings.limits },
-  };
-}
-
 async function compose(settings: Settings, closers: Closers): Promise<Coordinator> {
   const { log, limits } = settings;
   const operatorToken = await tokenOf(settings);
+  const isRoot = operatorCheck(operatorToken);
   const stop = { begun: false };
+  const here: { url: () => string | null } = { url: () => addressOf(settings) };
+  const ledgerKey = await ledgerKeyOf(settings);
+  const address = (): string | null => here.url();
+  const storage = await openStorage({ ...settings, sign: ledgerKey?.sign, address }, closers);
+  const metrics = createMetrics();
+  closers.add('metrics', () => metrics.close());
   const common: Common = {
-    ...(await openStorage(settings, closers)),
+    ...storage,
+    metrics,
+    refusal: () => storage.leadership.refusal(),
+    ledgerKey,
     log,
-    isOperator: operatorCheck(operatorToken),
+    isRoot,
+    isOperator: (token) => isRoot(token) || isOperatorToken(token),
     origins: originPolicy({ allowed: settings.allowedOrigins, publicUrl: settings.publicUrl }),
     draining: () => stop.begun,
   };
   const core = await startCore(settings, common, closers);
   const { engine, gateway } = core;
+  watch(common, gateway);
   const onStop = (): void => {
     stop.begun = true;
   };
   const app = httpApp(settings, common, core);
-  const localUrl = await openDoors({ ...settings, ...limits, app, gateway, onStop }, closers);
-  if (!settings.server && !isLoopback(settings.host)) {
+  const crowd = new Crowd(settings.connectionsPerAddress, addressesBehind(settings.trustProxy));
+  const doors = { ...settings, ...limits, app, gateway, crowd, onStop };
+  const localUrl = await openDoors(doors, closers);
+  if (!settings.server && !settings.tls && !isLoopback(settings.host)) {
     const risk = 'tokens and models travel in the clear unless a proxy in front speaks TLS';
     log.warn({ host: settings.host }, `reachable from other machines: ${risk}`);
   }
   const url = (): string => settings.publicUrl ?? localUrl();
+  here.url = url;
+  common.leadership.addressChanged();
   log.info({ url: url(), version: packageVersion }, 'coordinator started');
   return {
     get url() {
@@ -167,41 +131,90 @@ async function compose(settings: Settings, closers: Closers): Promise<Coordinato
 
 /** What the doors and the engine both work with. */
 interface Common extends Storage {
+  /** Why this coordinator stands by; null while it leads. */
+  readonly refusal: () => TributaryError | null;
+  readonly ledgerKey: LedgerKey | null;
+  readonly metrics: Metrics;
   readonly log: Logger;
+  /** Whether it is the configured token. */
+  readonly isRoot: (token: string) => boolean;
+  /** Whether it is the token of an operator, if it is anybody's. */
   readonly isOperator: (token: string) => boolean;
   readonly origins: OriginPolicy;
   readonly draining: () => boolean;
+}
+
+/** What the metrics look up. */
+function watch({ metrics, store, leadership, room }: Common, gateway: SocketGateway): void {
+  metrics.watch({
+    runs: () => store.countRuns(),
+    connections: () => gateway.connections(),
+    epoch: () => leadership.epoch(),
+    storage: () => (room.isLimited ? { ...room.shared, usedBytes: room.usedBytes } : null),
+  });
 }
 
 interface Core {
   readonly engine: Engine;
   readonly gateway: SocketGateway;
   readonly questions: ClientOracles;
+  readonly strangers: Strangers;
+  /** The engine's, with what is known of the connection. */
+  readonly clients: Authenticator<EnrolledClient>;
 }
 
-/** The engine, with its runs taken up, before anybody can send it anything. */
+/** The engine, with its runs taken up where it leads, before anybody can send it anything. */
 async function startCore(settings: Settings, common: Common, closers: Closers): Promise<Core> {
   const { clock, limits } = settings;
-  const { store, blobs, blobsAt, log } = common;
+  const { store, blobs, blobsAt, metrics, log } = common;
   const { helloTimeoutMs, messages: rate } = limits;
-  const gateway = createSocketGateway({ ...common, helloTimeoutMs, rate });
+  const { connectionsPerSecond } = settings;
+  const refused = (code: ErrorCode): void => metrics.refused('socket', code);
+  const gateway = createSocketGateway({
+    ...{ ...common, clock, refused },
+    ...{ helloTimeoutMs, rate, connectionsPerSecond },
+  });
   const { transport } = gateway;
   const questions = new ClientOracles(gateway, clock);
   const oracles = combineOracles(tfjsOracles(blobs), questions.provider);
   const ruleModules = ruleModulesFor(settings, blobs);
   const parts = { blobs, oracles, ruleModules, kernels: newKernels(log) };
-  const { aggregationThreads: threads, aggregationLimitMs: limitMs } = settings;
-  const aggregator = createAggregator({ ...parts, blobsAt, threads, limitMs, log });
-  const engine = createEngine({ ...parts, store, transport, clock, aggregator, log });
+  const { aggregationThreads: threads, aggregationLimitMs: limitMs, maxRuns } = settings;
+  const workers = createAggregator({ ...parts, blobsAt, threads, limitMs, log });
+  const aggregator = measuredAggregator(workers, metrics);
+  const others = othersOf(common);
+  const engine = createEngine({
+    maxRuns,
+    ...parts,
+    store,
+    transport,
+    clock,
+    aggregator,
+    others,
+    notifications: common.notifications,
+    sweepEveryMs: SWEEP_MS,
+    meter: metrics,
+    storageComplaint: () => common.room.complaint,
+    log,
+  });
   closers.add('engine', async () => {
     // A round that waits for an oracle, or computes for an hour, would hold up the stop so long.
     questions.close();
     // The engine first: a run that knows of the stop does not take the end of its worker for a fault.
     await Promise.all([engine.close(), aggregator.close()]);
   });
-  await engine.start();
-  gateway.serve(engine, [engine, questions]);
-  return { engine, gateway, questions };
+  await leadInTurn({ ...common, engine, gateway, clock }, closers);
+  const strangers = new Strangers(limits.strangers, addressesBehind(settings.trustProxy));
+  const clients = certified(guarded(engine, strangers), settings.tls?.clientCerts ?? 'off');
+  gateway.serve({ ...engine, ...clients }, [engine, questions]);
+  return { engine, gateway, questions, strangers, clients };
+}
+
+function othersOf({ leadership, notifications }: Storage): Others {
+  return {
+    tell: (runId) => void notifications.publish({ kind: 'run', runId }),
+    leader: () => leadership.leader(),
+  };
 }
 
 /**
@@ -220,38 +233,24 @@ function ruleModulesFor(
 
 function httpApp(settings: Settings, common: Common, core: Core): RequestListener {
   const { uploadIdleMs: idleMs, maxBlobBytes, trustProxy, limits } = settings;
-  const { minBytesPerSecond, uploadsAtOnce } = limits;
+  const { minBytesPerSecond, uploadsAtOnce, uploadsInAll } = limits;
+  const { engine, clients, strangers } = core;
+  const operators = createOperators(common.store, settings.clock);
+  const auth = { ...common, clients, operators: guarded(operators, strangers) };
   return createHttpApp({
-    ...common,
-    engine: core.engine,
+    ...{ ...common, engine, operators, strangers },
+    blobs: common.uploads,
     questions: core.questions,
+    ledgerKey: common.ledgerKey?.shown ?? null,
     presence: core.gateway,
-    auth: bearerAuth(core.engine, common.isOperator),
+    metricsFor: settings.metrics,
+    auth: bearerAuth(auth),
     trustProxy,
-    limits: { body: { idleMs, minBytesPerSecond }, maxBlobBytes, uploadsAtOnce },
+    limits: { body: { idleMs, minBytesPerSecond }, maxBlobBytes, uploadsAtOnce, uploadsInAll },
     version: packageVersion,
     sdkDir: ifBuilt(join(packageRoot, 'dist', 'browser')),
     pagesDir: settings.pagesDir ?? ifBuilt(join(packageRoot, 'dist', 'dashboard')),
   });
-}
-
-async function tokenOf({ operatorToken, dataDir }: Settings): Promise<string> {
-  if (operatorToken === null) return storedOperatorToken(dataDir);
-  if (operatorToken.length >= MIN_TOKEN_LENGTH) return operatorToken;
-  throw new TributaryError(
-    'bad_request',
-    `operatorToken: give ${MIN_TOKEN_LENGTH} characters or more`,
-  );
-}
-
-/**
- * JSON lines on stderr: stdout belongs to the commands. Written in the background, so that a slow
- * reader does not hold up the coordinator; what is left at the end of the process, pino writes then.
- * A reader that stands still loses lines before the coordinator runs out of memory.
- */
-function standardLog(level: Config['logLevel']): Logger {
-  const destination = pino.destination({ fd: 2, sync: false, maxLength: MAX_UNWRITTEN_BYTES });
-  return pino({ level, redact: [...redactedPaths] }, destination);
 }
 
 function ifBuilt(dir: string): string | null {

@@ -7,6 +7,7 @@ import { resolve } from 'node:path';
 import { z } from 'zod';
 import { TributaryError } from '../protocol/errors.js';
 import { MIN_TOKEN_LENGTH } from './adapters/operator-token.js';
+import type { TlsFiles } from './adapters/tls.js';
 
 export const logLevels = ['silent', 'fatal', 'error', 'warn', 'info', 'debug', 'trace'] as const;
 export type LogLevel = (typeof logLevels)[number];
@@ -26,27 +27,52 @@ export interface Config {
   /** Origins of other sites' pages that may talk to the coordinator; `*` for every site. */
   readonly allowedOrigins: readonly string[] | '*';
   readonly trustProxy: TrustProxy;
+  /** Files of a certificate, for TLS without a proxy; null for plain HTTP. */
+  readonly tls: TlsFiles | null;
   /** null: one is made and kept in the data directory. */
   readonly operatorToken: string | null;
   readonly blobs: 'directory' | 'postgres';
   /** Whether runs may bring a rule of their own; null: where only this machine can connect. */
   readonly ruleFiles: 'allow' | 'refuse' | null;
+  /** A file with the private key that signs the ledgers; null: made and kept in the data directory. */
+  readonly ledgerKey: string | null;
+  /** Who reads /metrics: operators, or whoever reaches it. */
+  readonly metrics: 'operators' | 'open';
   readonly logLevel: LogLevel;
+  /** How long a coordinator that is not heard of leads on, where several share a database. */
+  readonly leaseMs: number;
   /** How long an upload may stand still before it is cut. */
   readonly uploadIdleMs: number;
   /** Greatest length of a blob that an operator uploads. */
   readonly maxBlobBytes: number;
+  /** Bytes that blobs and uploads may take together; null for no limit but the disk's. */
+  readonly storageLimitBytes: number | null;
   /** Rounds aggregated at once, each in a thread of its own; 0: in the thread that answers requests. */
   readonly aggregationThreads: number;
   /** How long a round may be aggregated, in milliseconds, before its thread is ended. */
   readonly aggregationLimitMs: number;
+  /** Runs that may be running or paused at once. */
+  readonly maxRuns: number;
+  /** Connections that one address may have open. */
+  readonly connectionsPerAddress: number;
+  /** Sockets of clients that are let in a second; those that come on top are told when to come back. */
+  readonly connectionsPerSecond: number;
 }
 
 const DEFAULT_BLOB_BYTES = 1024 ** 3;
 const DEFAULT_THREADS = Math.min(availableParallelism(), 2);
 const DEFAULT_LIMIT_MS = 3_600_000;
+const DEFAULT_LEASE_MS = 10_000;
 /** What a timer can wait. */
 const MAX_LIMIT_MS = 2 ** 31 - 1;
+
+const DEFAULT_MAX_RUNS = 1_000;
+/**
+ * Wide on purpose: behind one address there may be a hospital, a mobile network, or a proxy that
+ * TRIBUTARY_TRUST_PROXY does not name. It keeps one address from taking every file of the process.
+ */
+const DEFAULT_PER_ADDRESS = 10_000;
+const DEFAULT_PER_SECOND = 200;
 
 /** A value that was left out, and one that a shell or compose file left empty, are the same. */
 const variable = <T extends z.ZodType>(inner: T) =>
@@ -134,12 +160,20 @@ const environment = z
     TRIBUTARY_OPERATOR_TOKEN: variable(operatorToken.optional()),
     TRIBUTARY_BLOBS: variable(oneOf(['directory', 'postgres']).default('directory')),
     TRIBUTARY_RULE_FILES: variable(oneOf(['allow', 'refuse']).optional()),
+    TRIBUTARY_LEDGER_KEY: variable(z.string().optional()),
+    TRIBUTARY_METRICS: variable(oneOf(['operators', 'open']).default('operators')),
     TRIBUTARY_LOG_LEVEL: variable(oneOf(logLevels).default('info')),
+    TRIBUTARY_LEASE_MS: variable(
+      whole(1000, 600_000, `try ${DEFAULT_LEASE_MS} for ten seconds`).optional(),
+    ),
     TRIBUTARY_UPLOAD_IDLE_MS: variable(
       whole(100, 3_600_000, 'try 30000 for half a minute').optional(),
     ),
     TRIBUTARY_MAX_BLOB_BYTES: variable(
       whole(1024, 2 ** 40, `try ${DEFAULT_BLOB_BYTES} for 1 GiB`).optional(),
+    ),
+    TRIBUTARY_STORAGE_LIMIT_BYTES: variable(
+      whole(2 ** 20, 2 ** 49, 'try 100000000000 for 100 GB').optional(),
     ),
     TRIBUTARY_AGGREGATION_THREADS: variable(
       whole(0, 64, 'try 2, or 0 to aggregate in the thread that answers requests').optional(),
@@ -147,6 +181,22 @@ const environment = z
     TRIBUTARY_AGGREGATION_LIMIT_MS: variable(
       whole(1000, MAX_LIMIT_MS, `try ${DEFAULT_LIMIT_MS} for an hour`).optional(),
     ),
+    TRIBUTARY_MAX_RUNS: variable(whole(1, 1_000_000, `try ${DEFAULT_MAX_RUNS}`).optional()),
+    TRIBUTARY_CONNECTIONS_PER_ADDRESS: variable(
+      whole(1, 1_000_000, `try ${DEFAULT_PER_ADDRESS}`).optional(),
+    ),
+    TRIBUTARY_CONNECTIONS_PER_SECOND: variable(
+      whole(1, 1_000_000, `try ${DEFAULT_PER_SECOND}`).optional(),
+    ),
+    TRIBUTARY_TLS_CERT: variable(z.string().optional()),
+    TRIBUTARY_TLS_KEY: variable(z.string().optional()),
+    TRIBUTARY_TLS_CLIENT_CA: variable(z.string().optional()),
+    TRIBUTARY_TLS_CLIENT_CERTS: variable(oneOf(['off', 'optional', 'required']).optional()),
+  })
+  .superRefine((env, ctx) => {
+    for (const [given, missing, why] of missingTls(env)) {
+      ctx.addIssue({ code: 'custom', path: [missing], message: `is missing: ${given} ${why}` });
+    }
   })
   .transform((env): Config => ({
     databaseUrl: env.DATABASE_URL ?? null,
@@ -159,12 +209,53 @@ const environment = z
     operatorToken: env.TRIBUTARY_OPERATOR_TOKEN ?? null,
     blobs: env.TRIBUTARY_BLOBS,
     ruleFiles: env.TRIBUTARY_RULE_FILES ?? null,
+    ledgerKey: env.TRIBUTARY_LEDGER_KEY === undefined ? null : resolve(env.TRIBUTARY_LEDGER_KEY),
+    metrics: env.TRIBUTARY_METRICS,
     logLevel: env.TRIBUTARY_LOG_LEVEL,
+    leaseMs: env.TRIBUTARY_LEASE_MS ?? DEFAULT_LEASE_MS,
     uploadIdleMs: env.TRIBUTARY_UPLOAD_IDLE_MS ?? 30_000,
     maxBlobBytes: env.TRIBUTARY_MAX_BLOB_BYTES ?? DEFAULT_BLOB_BYTES,
+    storageLimitBytes: env.TRIBUTARY_STORAGE_LIMIT_BYTES ?? null,
     aggregationThreads: env.TRIBUTARY_AGGREGATION_THREADS ?? DEFAULT_THREADS,
     aggregationLimitMs: env.TRIBUTARY_AGGREGATION_LIMIT_MS ?? DEFAULT_LIMIT_MS,
+    maxRuns: env.TRIBUTARY_MAX_RUNS ?? DEFAULT_MAX_RUNS,
+    connectionsPerAddress: env.TRIBUTARY_CONNECTIONS_PER_ADDRESS ?? DEFAULT_PER_ADDRESS,
+    connectionsPerSecond: env.TRIBUTARY_CONNECTIONS_PER_SECOND ?? DEFAULT_PER_SECOND,
+    tls: tlsOf(env),
   }));
+
+interface TlsVariables {
+  readonly TRIBUTARY_TLS_CERT?: string | undefined;
+  readonly TRIBUTARY_TLS_KEY?: string | undefined;
+  readonly TRIBUTARY_TLS_CLIENT_CA?: string | undefined;
+  readonly TRIBUTARY_TLS_CLIENT_CERTS?: TlsFiles['clientCerts'] | undefined;
+}
+
+/** Variables that say nothing without another one: which was given, which is missing, and why. */
+function missingTls(env: TlsVariables): (readonly [string, keyof TlsVariables, string])[] {
+  const pairs = [
+    ['TRIBUTARY_TLS_CERT', 'TRIBUTARY_TLS_KEY', 'needs its key'],
+    ['TRIBUTARY_TLS_KEY', 'TRIBUTARY_TLS_CERT', 'needs its certificate'],
+    ['TRIBUTARY_TLS_CLIENT_CA', 'TRIBUTARY_TLS_CERT', 'works with TLS by files only'],
+    ['TRIBUTARY_TLS_CLIENT_CERTS', 'TRIBUTARY_TLS_CLIENT_CA', 'needs the CA that signs them'],
+  ] as const;
+  return pairs.filter(
+    ([given, missing]) =>
+      env[given] !== undefined && env[given] !== 'off' && env[missing] === undefined,
+  );
+}
+
+function tlsOf(env: TlsVariables): TlsFiles | null {
+  const { TRIBUTARY_TLS_CERT: cert, TRIBUTARY_TLS_KEY: key } = env;
+  const { TRIBUTARY_TLS_CLIENT_CA: ca, TRIBUTARY_TLS_CLIENT_CERTS: certs } = env;
+  if (cert === undefined || key === undefined) return null;
+  return {
+    cert: resolve(cert),
+    key: resolve(key),
+    clientCa: ca === undefined ? null : resolve(ca),
+    clientCerts: certs ?? (ca === undefined ? 'off' : 'optional'),
+  };
+}
 
 /** The names that {@link readConfig} reads. */
 export const configVariables: readonly string[] = Object.keys(environment.in.shape);

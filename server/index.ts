@@ -4,7 +4,8 @@
  *     const coordinator = await createCoordinator({ server, basePath: '/fl' });
  */
 export { createCoordinator } from './app.js';
-export type { Coordinator, CoordinatorOptions, Limits } from './app.js';
+export type { Coordinator } from './app.js';
+export type { CoordinatorOptions, Limits } from './settings.js';
 export { readConfig } from './config.js';
 export type { Config } from './config.js';
 export type { Engine } from './engine/engine.js';
@@ -34,7 +35,7 @@ export type { Kernels, RankWindow } from './core/kernels/kernels.js';
 export type { Ranked } from './core/kernels/ranking.js';
 export type { Layout } from './core/layout.js';
 export type { ErrorCode } from '../protocol/errors.js';
-export type { Metrics } from '../protocol/update.js';
+export type { Metrics } from '../protocol/metrics.js';
 export type { Role } from '../protocol/run.js';
 // What a rule's file is made of: to test one of yours in your own suite
 export { loadRuleFile } from './adapters/rule-modules.js';

@@ -11,7 +11,12 @@
  */
 export { join } from '../join.js';
 export type { JoinOptions } from '../join.js';
+export { sitePolicy } from '../policy.js';
+export type { SitePolicy } from '../policy.js';
+export type { Leaves, ReviewFunction, ReviewRequest } from '../review.js';
 export type { ClientEvent, JoinSummary } from '../events.js';
+export { enrol } from '../enrol.js';
+export type { EnrolOptions } from '../enrol.js';
 export { fetchTask } from '../fetch-task.js';
 export { datasetOf } from '../tfjs/dataset.js';
 export type { Dataset } from '../tfjs/dataset.js';

@@ -1,7 +1,7 @@
 /** The blobs of a directory, read in many small ranges without giving the thread away. */
 import type { Blob, BlobStore } from '../core/ports.js';
 import { blobPath, createDirectoryBlobStore } from './blob-directory.js';
-import { onStorage, ranges } from './blob-files.js';
+import { damaged, isMissing, onStorage, ranges } from './blob-files.js';
 import { OpenFiles } from './open-files.js';
 
 export interface BlockingBlobs extends BlobStore {
@@ -14,22 +14,32 @@ export interface BlockingBlobs extends BlobStore {
  * files stay open between two reads (see {@link OpenFiles}). On most systems, a blob that was deleted
  * can be read until then.
  *
- * @throws TributaryError `storage_unavailable`
+ * @throws TributaryError `storage_full`, `storage_unavailable`
  */
 export async function createBlockingBlobStore(directory: string): Promise<BlockingBlobs> {
   const store = await createDirectoryBlobStore(directory);
   const files = new OpenFiles();
-  const readable = ({ sha256, bytes }: Blob): Blob => {
+  const readable = ({ sha256, bytes, where }: Blob): Blob => {
     const path = blobPath(directory, sha256);
     const read = (start: number, out: Uint8Array): Promise<void> =>
       // eslint-disable-next-line @typescript-eslint/require-await -- what it throws must reject
-      onStorage(`read ${path}`, async () => files.read(path, start, out));
-    return { sha256, bytes, ...ranges(bytes, read) };
+      onStorage(`read ${path}`, async () => readNow(files, path, start, out));
+    return { sha256, bytes, where, ...ranges(bytes, read) };
   };
   return {
     stage: (source, maxBytes) => store.stage(source, maxBytes),
     open: async (sha256) => readable(await store.open(sha256)),
-    delete: (sha256) => store.delete(sha256),
+    delete: (sha256, storedBefore) => store.delete(sha256, storedBefore),
+    list: () => store.list(),
+    tidy: () => store.tidy(),
     closeFiles: () => files.close(),
   };
+}
+
+function readNow(files: OpenFiles, path: string, start: number, out: Uint8Array): void {
+  try {
+    files.read(path, start, out);
+  } catch (error) {
+    throw isMissing(error) ? damaged(`${path} is missing`, error) : error;
+  }
 }

@@ -2,10 +2,12 @@
  * Blobs in a directory, by content: `ab/cdef…` for the sha256 `abcdef…`. A file appears there by
  * rename, whole and synced, or not at all. Several coordinators of one machine may share it.
  */
-import { mkdir, open, rename, rm, stat } from 'node:fs/promises';
+import { mkdir, open, rename, rm, stat, utimes } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import type { Blob, BlobStore, StagedBlob } from '../core/ports.js';
+import { deleteOld, listBlobs, restoreAside } from './blob-ages.js';
 import {
+  isMissing,
   isSha256,
   missingBlob,
   onStorage,
@@ -18,11 +20,14 @@ import { openSpool, type SpooledFile } from './spool.js';
 /**
  * Makes the directory if need be, and removes uploads that a crash cut off.
  *
- * @throws TributaryError `storage_unavailable`
+ * @throws TributaryError `storage_full`, `storage_unavailable`
  */
 export async function createDirectoryBlobStore(directory: string): Promise<BlobStore> {
   const root = resolve(directory);
-  await onStorage(`make the blob directory ${root}`, () => makeDirectories(root));
+  await onStorage(`make the blob directory ${root}`, async () => {
+    await makeDirectories(root);
+    await restoreAside(root);
+  });
   // In the same file system: elsewhere, the rename would be a copy that a crash can cut in half.
   const spool = await openSpool(spoolIn(root));
   const pathOf = (sha256: string): string => blobPath(root, sha256);
@@ -32,13 +37,18 @@ export async function createDirectoryBlobStore(directory: string): Promise<BlobS
       return stagedBlob(file, pathOf(file.sha256));
     },
     open: async (sha256) => {
-      if (!isSha256(sha256)) throw missingBlob(sha256);
+      if (!isSha256(sha256)) throw missingBlob(sha256, root);
       return openBlob(sha256, pathOf(sha256));
     },
-    delete: async (sha256) => {
+    delete: async (sha256, storedBefore) => {
       if (!isSha256(sha256)) return;
-      await onStorage(`delete blob ${sha256}`, () => rm(pathOf(sha256), { force: true }));
+      const path = pathOf(sha256);
+      await onStorage(`delete blob ${sha256}`, () =>
+        storedBefore === undefined ? rm(path, { force: true }) : deleteOld(path, storedBefore),
+      );
     },
+    list: () => listBlobs(root),
+    tidy: () => spool.tidy(),
   };
 }
 
@@ -70,9 +80,15 @@ function stagedBlob(file: SpooledFile, target: string): StagedBlob {
   return settledOnce({
     sha256: file.sha256,
     bytes: file.bytes,
+    get where() {
+      return path;
+    },
     ...ranges(file.bytes, (start, out) => readFileInto(path, start, out)),
     commit: () =>
       onStorage(`commit blob ${file.sha256}`, async () => {
+        // Young, however long it was judged: the collection of garbage leaves it alone.
+        const now = new Date();
+        await utimes(path, now, now);
         // Replaces a file of the same content: had it been damaged, it is whole again. To keep the
         // old one instead would lose the blob to somebody who is about to delete it.
         if (path !== target) await rename(path, target);
@@ -89,7 +105,8 @@ function stagedBlob(file: SpooledFile, target: string): StagedBlob {
 
 async function openBlob(sha256: string, path: string): Promise<Blob> {
   const bytes = await sizeOf(sha256, path);
-  return { sha256, bytes, ...ranges(bytes, (start, out) => readFileInto(path, start, out)) };
+  const read = (start: number, out: Uint8Array): Promise<void> => readFileInto(path, start, out);
+  return { sha256, bytes, where: path, ...ranges(bytes, read) };
 }
 
 async function sizeOf(sha256: string, path: string): Promise<number> {
@@ -97,7 +114,7 @@ async function sizeOf(sha256: string, path: string): Promise<number> {
     try {
       return (await stat(path)).size;
     } catch (error) {
-      throw (error as NodeJS.ErrnoException).code === 'ENOENT' ? missingBlob(sha256, error) : error;
+      throw isMissing(error) ? missingBlob(sha256, path, error) : error;
     }
   });
 }

@@ -3,23 +3,37 @@ import { type FileHandle, open } from 'node:fs/promises';
 import { TributaryError } from '../../protocol/errors.js';
 import type { Blob, StagedBlob } from '../core/ports.js';
 import { AtMost } from './at-most.js';
+import { meansFull, storageFull } from './storage-full.js';
 
 export function unavailable(message: string, cause?: unknown): TributaryError {
   return new TributaryError('storage_unavailable', message, undefined, { cause });
 }
 
-export function missingBlob(sha256: string, cause?: unknown): TributaryError {
-  return unavailable(`blob ${sha256} is missing`, cause);
+export function damaged(message: string, cause?: unknown): TributaryError {
+  return new TributaryError('blob_damaged', message, undefined, { cause });
 }
 
-/** Whatever `work` fails with is a failure of the storage: a full disk, no permission, a bad sector. */
+export function missingBlob(sha256: string, where: string, cause?: unknown): TributaryError {
+  return damaged(`blob ${sha256} is missing from ${where}`, cause);
+}
+
+/**
+ * Whatever `work` fails with is a failure of the storage: no permission, a bad sector; a full disk is
+ * told apart, since room may be made.
+ */
 export async function onStorage<T>(what: string, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (cause) {
     if (cause instanceof TributaryError) throw cause;
-    throw unavailable(`cannot ${what}: ${(cause as Error).message}`, cause);
+    const message = `cannot ${what}: ${(cause as Error).message}`;
+    throw meansFull(cause) ? storageFull(message, undefined, cause) : unavailable(message, cause);
   }
+}
+
+/** Whether a file is not there, as Node says it. */
+export function isMissing(error: unknown): boolean {
+  return (error as NodeJS.ErrnoException | null)?.code === 'ENOENT';
 }
 
 /** Whether a text is a sha256. What is not never becomes part of a path or a query. */
@@ -64,14 +78,17 @@ const filesAtOnce = new AtMost(64);
  * Reads a range of a file. It is opened for each range: a blob may be held for hours, a descriptor
  * must not.
  *
- * @throws TributaryError `storage_unavailable`, also where the file ends too early.
+ * @throws TributaryError `blob_damaged` where the file is gone or ends too early,
+ * `storage_unavailable`.
  */
 export async function readFileInto(path: string, start: number, out: Uint8Array): Promise<void> {
   return filesAtOnce.run(() =>
     onStorage(`read ${path}`, async () => {
-      const file = await open(path, 'r');
+      const file = await open(path, 'r').catch((error: unknown) => {
+        throw isMissing(error) ? damaged(`${path} is missing`, error) : error;
+      });
       try {
-        await readFully(file, start, out);
+        await readFully(file, path, start, out);
       } finally {
         await file.close();
       }
@@ -87,18 +104,23 @@ export function atOnce(left: number): number {
   return Math.min(left, MOST_AT_ONCE);
 }
 
-export async function readFully(file: FileHandle, start: number, out: Uint8Array): Promise<void> {
+export async function readFully(
+  file: FileHandle,
+  path: string,
+  start: number,
+  out: Uint8Array,
+): Promise<void> {
   let filled = 0;
   while (filled < out.byteLength) {
     const length = atOnce(out.byteLength - filled);
     const { bytesRead } = await file.read(out, filled, length, start + filled);
-    if (bytesRead === 0) throw endsAt(start + filled);
+    if (bytesRead === 0) throw endsAt(path, start + filled);
     filled += bytesRead;
   }
 }
 
-export function endsAt(byte: number): TributaryError {
-  return unavailable(`the file ends at byte ${byte}`);
+export function endsAt(path: string, byte: number): TributaryError {
+  return damaged(`${path} ends at byte ${byte}`);
 }
 
 /**
@@ -120,6 +142,9 @@ export function settledOnce(blob: StagedBlob): StagedBlob {
   return {
     sha256: blob.sha256,
     bytes: blob.bytes,
+    get where() {
+      return blob.where;
+    },
     read: (start, length) => blob.read(start, length),
     readInto: (start, out) => blob.readInto(start, out),
     commit: () => settle('committed', () => blob.commit()),

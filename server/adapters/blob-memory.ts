@@ -5,8 +5,14 @@ import type { Fill } from './blob-files.js';
 import { missingBlob, ranges, settledOnce } from './blob-files.js';
 import { requireSize } from './spool.js';
 
-export function createMemoryBlobStore(): BlobStore {
-  const blobs = new Map<string, Uint8Array>();
+interface Stored {
+  readonly content: Uint8Array;
+  readonly storedAt: number;
+}
+
+/** @param now what the ages of blobs are counted by: the clock of whoever collects them. */
+export function createMemoryBlobStore(now: () => number = Date.now): BlobStore {
+  const blobs = new Map<string, Stored>();
   return {
     stage: async (source, maxBytes) => {
       const content = await collect(source, maxBytes);
@@ -14,23 +20,33 @@ export function createMemoryBlobStore(): BlobStore {
       return settledOnce({
         ...blobOf(sha256, content.byteLength, () => content),
         commit: () => {
-          blobs.set(sha256, content);
+          blobs.set(sha256, { content, storedAt: now() });
           return Promise.resolve();
         },
         discard: () => Promise.resolve(),
       });
     },
     open: (sha256) => {
-      const content = blobs.get(sha256);
-      if (!content) return Promise.reject(missingBlob(sha256));
-      return Promise.resolve(blobOf(sha256, content.byteLength, () => blobs.get(sha256)));
+      const bytes = blobs.get(sha256)?.content.byteLength;
+      if (bytes === undefined) return Promise.reject(missingBlob(sha256, WHERE));
+      return Promise.resolve(blobOf(sha256, bytes, () => blobs.get(sha256)?.content));
     },
-    delete: (sha256) => {
-      blobs.delete(sha256);
+    delete: (sha256, storedBefore = Infinity) => {
+      const stored = blobs.get(sha256);
+      if (stored && stored.storedAt < storedBefore) blobs.delete(sha256);
       return Promise.resolve();
     },
+    // eslint-disable-next-line @typescript-eslint/require-await -- the port's list may wait
+    async *list() {
+      for (const [sha256, { content, storedAt }] of blobs) {
+        yield { sha256, bytes: content.byteLength, storedAt };
+      }
+    },
+    tidy: () => Promise.resolve(),
   };
 }
+
+const WHERE = 'memory';
 
 async function collect(source: AsyncIterable<Uint8Array>, maxBytes: number): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
@@ -47,9 +63,9 @@ async function collect(source: AsyncIterable<Uint8Array>, maxBytes: number): Pro
 function blobOf(sha256: string, bytes: number, content: () => Uint8Array | undefined): Blob {
   const fill: Fill = (start, out) => {
     const present = content();
-    if (!present) return Promise.reject(missingBlob(sha256));
+    if (!present) return Promise.reject(missingBlob(sha256, WHERE));
     out.set(present.subarray(start, start + out.byteLength));
     return Promise.resolve();
   };
-  return { sha256, bytes, ...ranges(bytes, fill) };
+  return { sha256, bytes, where: WHERE, ...ranges(bytes, fill) };
 }

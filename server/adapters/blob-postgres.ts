@@ -7,23 +7,24 @@
  * binary results corrupts bytes: as of 8.23 it reads every value as UTF-8. Base64 is read at half
  * the cost of its default, hexadecimal.)
  */
-import { type FileHandle, open, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import pg from 'pg';
 import type { Blob, BlobStore, StagedBlob } from '../core/ports.js';
 import {
+  damaged,
   isSha256,
   missingBlob,
   onStorage,
   ranges,
   readFileInto,
-  readFully,
   settledOnce,
-  unavailable,
 } from './blob-files.js';
+import { chunkBytes, storeFile } from './blob-postgres/chunks.js';
+import { deleteBlob, listBlobs } from './blob-postgres/ages.js';
 import { sessionPool } from './postgres-session.js';
 import { openSpool, type SpooledFile } from './spool.js';
 
-const chunkBytes = 1024 * 1024;
+const WHERE = 'the table "blobs"';
 /** Chunks that one query returns: bounds what a large read needs beside its result. */
 const chunksAtOnce = 4;
 
@@ -49,12 +50,12 @@ export async function createPostgresBlobStore({
   return {
     stage: async (source, maxBytes) => stagedBlob(pool, await spool.receive(source, maxBytes)),
     open: (sha256) => openBlob(pool, sha256),
-    delete: async (sha256) => {
+    delete: async (sha256, storedBefore) => {
       if (!isSha256(sha256)) return;
-      await onStorage(`delete blob ${sha256}`, () =>
-        pool.query('DELETE FROM blobs WHERE sha256 = $1', [sha256]),
-      );
+      await onStorage(`delete blob ${sha256}`, () => deleteBlob(pool, sha256, storedBefore));
     },
+    list: () => listBlobs(pool),
+    tidy: () => spool.tidy(),
     close: () => pool.end(),
   };
 }
@@ -66,12 +67,15 @@ function stagedBlob(pool: pg.Pool, file: SpooledFile): StagedBlob {
   return settledOnce({
     sha256,
     bytes,
+    get where() {
+      return committed ? WHERE : path;
+    },
     ...ranges(bytes, (start, out) =>
       committed ? readChunks(pool, sha256, start, out) : readFileInto(path, start, out),
     ),
     commit: () =>
       onStorage(`commit blob ${sha256}`, async () => {
-        await transaction(pool, (client) => store(client, file));
+        await transaction(pool, (client) => storeFile(client, file));
         committed = true;
         // It is durable in the database: a spool that cannot be tidied must not undo that.
         await removeSpooled().catch(() => undefined);
@@ -80,55 +84,21 @@ function stagedBlob(pool: pg.Pool, file: SpooledFile): StagedBlob {
   });
 }
 
-async function store(client: pg.PoolClient, { path, sha256, bytes }: SpooledFile): Promise<void> {
-  // Waits for somebody who is storing the same content, and then finds it there.
-  const { rowCount } = await client.query(
-    'INSERT INTO blobs (sha256, bytes) VALUES ($1, $2) ON CONFLICT (sha256) DO NOTHING',
-    [sha256, bytes],
-  );
-  if (rowCount === 0) {
-    const stored = await storedSize(client, sha256);
-    if (stored !== bytes) throw unavailable(`blob ${sha256} is stored with ${stored ?? 0} bytes`);
-    return;
-  }
-  const file = await open(path, 'r');
-  try {
-    await storeChunks(client, file, sha256, bytes);
-  } finally {
-    await file.close();
-  }
-}
-
-async function storeChunks(
-  client: pg.PoolClient,
-  file: FileHandle,
-  sha256: string,
-  bytes: number,
-): Promise<void> {
-  for (let start = 0; start < bytes; start += chunkBytes) {
-    const chunk = new Uint8Array(Math.min(chunkBytes, bytes - start));
-    await readFully(file, start, chunk);
-    await client.query('INSERT INTO blob_chunks (sha256, index, data) VALUES ($1, $2, $3)', [
-      sha256,
-      start / chunkBytes,
-      Buffer.from(chunk.buffer), // a view: pg sends Buffers in binary
-    ]);
-  }
-}
-
 async function openBlob(pool: pg.Pool, sha256: string): Promise<Blob> {
-  if (!isSha256(sha256)) throw missingBlob(sha256);
+  if (!isSha256(sha256)) throw missingBlob(sha256, WHERE);
   const bytes = await onStorage(`open blob ${sha256}`, () => storedSize(pool, sha256));
-  if (bytes === null) throw missingBlob(sha256);
-  return { sha256, bytes, ...ranges(bytes, (start, out) => readChunks(pool, sha256, start, out)) };
+  if (bytes === null) throw missingBlob(sha256, WHERE);
+  const read = (start: number, out: Uint8Array): Promise<void> =>
+    readChunks(pool, sha256, start, out);
+  return { sha256, bytes, where: WHERE, ...ranges(bytes, read) };
 }
 
 /**
  * Bytes of a blob; null where it is missing. Counts its chunks without reading them.
  *
- * @throws TributaryError `storage_unavailable` where chunks are missing.
+ * @throws TributaryError `blob_damaged` where chunks are missing.
  */
-async function storedSize(db: pg.Pool | pg.PoolClient, sha256: string): Promise<number | null> {
+async function storedSize(db: pg.Pool, sha256: string): Promise<number | null> {
   const { rows } = await db.query<{ bytes: string; present: string }>(
     `SELECT bytes, (SELECT coalesce(sum(length(c.data)), 0) FROM blob_chunks c
                     WHERE c.sha256 = b.sha256) AS present
@@ -138,7 +108,7 @@ async function storedSize(db: pg.Pool | pg.PoolClient, sha256: string): Promise<
   const row = rows.at(0);
   if (!row) return null;
   if (row.bytes !== row.present) {
-    throw unavailable(`blob ${sha256} has ${row.present} of ${row.bytes} bytes`);
+    throw damaged(`blob ${sha256} has ${row.present} of ${row.bytes} bytes in ${WHERE}`);
   }
   return Number(row.bytes);
 }
@@ -159,7 +129,7 @@ async function readChunks(
         out.set(part, filled);
         filled += part.byteLength;
       }
-      if (filled < to - start) throw missingBlob(sha256);
+      if (filled < to - start) throw missingBlob(sha256, WHERE);
     }
   });
 }

@@ -11,6 +11,11 @@ export class Closers {
     this.#closers.push({ what, close });
   }
 
+  /** Whether the stop has begun. */
+  get closing(): boolean {
+    return this.#closed !== null;
+  }
+
   /** Stops everything, also where a part fails to stop. Can be called again at any time. */
   close(): Promise<void> {
     this.#closed ??= this.#closeAll();

@@ -2,18 +2,21 @@
  * The TCP side: limits of a public HTTP server, what is not HTTP at all, and which requests are whose
  * where the coordinator shares a server.
  */
-import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { TributaryError } from '../../protocol/errors.js';
 import type { ErrorCode } from '../../protocol/errors.js';
 import type { Log } from '../engine/engine.js';
+import { fileBudget } from './file-budget.js';
+import { retryAfterSeconds } from './pace.js';
+import type { ClientCerts, TlsMaterial } from './tls.js';
 
-/** Files that the process needs beside its connections: database, blobs, spool. */
-const SPARE_FILES = 200;
 const CLOSE_AFTER_MS = 1_000;
+/** A flood of connections must not become a flood of log lines. */
+const DROPS_TOLD_EVERY_MS = 10_000;
 
 export interface Doors {
   readonly request: RequestListener;
@@ -30,20 +33,45 @@ export interface AttachOptions {
   readonly shared: boolean;
 }
 
+export interface ServerOptions {
+  /** null: plain HTTP. */
+  readonly tls: TlsMaterial | null;
+  readonly clientCerts: ClientCerts;
+  /** From the connection to the end of the headers; whoever says nothing for so long is hung up on. */
+  readonly headersTimeoutMs: number;
+}
+
 /** A server with limits for peers that are slow, greedy or no HTTP peers at all. */
-export function publicHttpServer(log: Log): Server {
-  const server = createServer({
-    headersTimeout: 20_000,
+export function publicHttpServer(options: ServerOptions, log: Log): Server {
+  const { tls, clientCerts, headersTimeoutMs } = options;
+  const limits = {
+    headersTimeout: headersTimeoutMs,
     // A great update over a slow line takes longer than any fixed time: bodies are timed as they
     // arrive (http/body.ts).
     requestTimeout: 0,
     // Longer than the minute for which proxies keep idle connections, so that they close first.
     keepAliveTimeout: 65_000,
-    connectionsCheckingInterval: 5_000,
-  });
-  const limit = connectionLimit();
-  if (limit !== null) server.maxConnections = limit;
-  server.on('drop', () => log.warn({ limit }, 'connection dropped: too many are open'));
+    connectionsCheckingInterval: Math.min(5_000, headersTimeoutMs),
+  };
+  const server = tls
+    ? createTlsServer({
+        ...limits,
+        ...tls,
+        handshakeTimeout: headersTimeoutMs,
+        requestCert: clientCerts !== 'off',
+        // Operators have none, and sites are to be told what is wrong with theirs: it is checked with
+        // their token (client-certificate.ts), not in the handshake.
+        rejectUnauthorized: false,
+      })
+    : createServer(limits);
+  const { connections: limit } = fileBudget();
+  if (Number.isFinite(limit)) server.maxConnections = limit;
+  server.on(
+    'drop',
+    onceIn(DROPS_TOLD_EVERY_MS, () => {
+      log.warn({ limit }, 'connections are dropped: too many are open');
+    }),
+  );
   answerGarbage(server);
   return server;
 }
@@ -103,9 +131,27 @@ function answerGarbage(server: Server): void {
       socket.destroy();
       return;
     }
-    socket.end(rawAnswer(error));
-    setTimeout(() => socket.destroy(), CLOSE_AFTER_MS).unref();
+    hangUp(socket, rawAnswer(error));
   });
+}
+
+function hangUp(socket: Duplex, lastWords: string): void {
+  socket.end(lastWords);
+  setTimeout(() => socket.destroy(), CLOSE_AFTER_MS).unref();
+}
+
+/** Refuses a whole connection, before or beside HTTP: with the reason where it can be understood. */
+export function refuseConnection(
+  socket: Duplex | Socket,
+  why: TributaryError,
+  isTls: boolean,
+): void {
+  if (isTls) {
+    socket.destroy(); // there was no handshake, so the peer could not read a word
+    return;
+  }
+  const retryAfter = retryAfterSeconds(why.retryAfterMs ?? 0);
+  hangUp(socket, answerText(`${why.status} Refused`, why, [`retry-after: ${retryAfter}`]));
 }
 
 const faults: Partial<Record<string, readonly [ErrorCode, string, string]>> = {
@@ -120,9 +166,18 @@ function rawAnswer({ code = '' }: NodeJS.ErrnoException): string {
     'this is not HTTP',
     '400 Bad Request',
   ];
-  const body = JSON.stringify({ error: new TributaryError(errorCode, message).toBody() });
+  return answerText(status, new TributaryError(errorCode, message));
+}
+
+function answerText(
+  status: string,
+  error: TributaryError,
+  headers: readonly string[] = [],
+): string {
+  const body = JSON.stringify({ error: error.toBody() });
   return [
     `HTTP/1.1 ${status}`,
+    ...headers,
     'content-type: application/json; charset=utf-8',
     `content-length: ${Buffer.byteLength(body)}`,
     'connection: close',
@@ -131,18 +186,14 @@ function rawAnswer({ code = '' }: NodeJS.ErrnoException): string {
   ].join('\r\n');
 }
 
-/**
- * Connections that leave files over for everything else: past the limit of open files not only
- * accepting fails, but anything. null where the limit is not known.
- */
-function connectionLimit(): number | null {
-  try {
-    const limits = readFileSync('/proc/self/limits', 'utf8');
-    const files = Number(/^Max open files\s+(\d+)/m.exec(limits)?.[1]);
-    return Number.isInteger(files) ? Math.max(files - SPARE_FILES, Math.ceil(files / 2)) : null;
-  } catch {
-    return null; // not Linux
-  }
+function onceIn(ms: number, tell: () => void): () => void {
+  let toldAt = -Infinity;
+  return () => {
+    const now = performance.now();
+    if (now - toldAt < ms) return;
+    toldAt = now;
+    tell();
+  };
 }
 
 /**

@@ -7,16 +7,22 @@ import type { Receipt } from '../../protocol/update.js';
 import type {
   AssignmentRecord,
   Checkpoint,
-  Client,
   NewEvent,
+  PooledEvaluation,
   RoundRecord,
   Run,
   Store,
   UpdateRow,
 } from '../core/ports.js';
 import type { Round, TallyRow } from '../core/round.js';
-import { appendEvents } from './ledger-chain.js';
+import { needsUpdates } from '../core/round.js';
+import { appendEvents, type Sign } from './ledger-chain.js';
+import { clientVerbs } from './memory-store/clients.js';
 import { commit } from './memory-store/commit.js';
+import { ledgerVerbs } from './memory-store/ledger.js';
+import { operatorVerbs } from './memory-store/operators.js';
+import { retentionVerbs } from './memory-store/retention.js';
+import { countRuns, setStatus } from './memory-store/run-status.js';
 import {
   findRound,
   newRound,
@@ -28,13 +34,29 @@ import {
   textOrNull,
   withEvents,
 } from './memory-store/state.js';
-import { sortedAssignments, sortedClients, sortedRuns, sortedTally } from './order.js';
-import { judge, receiptOf, storableUpdate, verdictOf } from './receipts.js';
-import { conflict, nameTaken, noSuchRun, unknownAssignment, usedAssignment } from './refusals.js';
+import { sortedAssignments, sortedRuns, sortedTally } from './order.js';
+import { judge, receiptOf, rejectionEvent, storableUpdate, verdictOf } from './receipts.js';
+import { conflict, unknownAssignment, usedAssignment } from './refusals.js';
 import { storableJson, unchangedJson } from './storable.js';
 
-export function createMemoryStore(): Store {
-  const state: State = { runs: new Map(), clientsByToken: new Map(), places: new Map() };
+export interface MemoryStoreOptions {
+  /** Signs the ledgers' events (ledger-key.ts); null leaves them unsigned. */
+  readonly sign?: Sign | null;
+}
+
+export function createMemoryStore({ sign = null }: MemoryStoreOptions = {}): Store {
+  const state: State = {
+    runs: new Map(),
+    clientsByToken: new Map(),
+    operators: new Map(),
+    places: new Map(),
+    coordinatorEvents: [],
+    sign,
+  };
+  const ledger = ledgerVerbs(state);
+  const clients = clientVerbs(state);
+  const operators = operatorVerbs(state);
+  const retention = retentionVerbs(state);
   const find = (id: string): AssignmentRecord | null =>
     state.places.get(id)?.assignments.get(id) ?? null;
   return {
@@ -43,21 +65,35 @@ export function createMemoryStore(): Store {
     ),
     run: verb((id) => state.runs.get(id)?.run ?? null),
     runs: verb(() => sortedRuns([...state.runs.values()].map(({ run }) => run))),
+    countRuns: verb(() => countRuns(state)),
     checkpoint: verb((runId, version) => state.runs.get(runId)?.checkpoints.get(version) ?? null),
-    events: verb((runId) => [...(state.runs.get(runId)?.events ?? [])]),
+    setStatus: verb((runId, from, to) => setStatus(state, runId, from, to)),
 
-    enrol: verb((client, tokenHash, event) => enrol(state, client, tokenHash, event)),
-    clientByToken: verb((tokenHash) => state.clientsByToken.get(tokenHash) ?? null),
-    clients: verb((runId) => sortedClients([...(state.runs.get(runId)?.clients.values() ?? [])])),
+    enrol: verb(clients.enrol),
+    clientByToken: verb(clients.clientByToken),
+    client: verb(clients.client),
+    clients: verb(clients.clients),
+    countClients: verb(clients.countClients),
+    changeClient: verb(clients.changeClient),
+
+    addOperator: verb(operators.addOperator),
+    operatorByToken: verb(operators.operatorByToken),
+    operators: verb(operators.operators),
+    changeOperator: verb(operators.changeOperator),
 
     currentRound: verb((runId) => {
       const newest = state.runs.get(runId)?.rounds.at(-1);
       return newest ? counted(newest) : null;
     }),
+    settledRound: verb((runId) => {
+      const settled = state.runs.get(runId)?.rounds.findLast(({ round }) => !needsUpdates(round));
+      return settled ? counted(settled) : null;
+    }),
     rounds: verb((runId) => {
       const run = state.runs.get(runId);
       return run ? run.rounds.map((entry) => toRecord(run, entry)) : [];
     }),
+    evaluations: verb((runId) => evaluations(state, runId)),
     assignments: verb((runId, number, attempt) => {
       const entry = findRound(state, { runId, number, attempt });
       return sortedAssignments([...(entry?.assignments.values() ?? [])]);
@@ -76,6 +112,13 @@ export function createMemoryStore(): Store {
       put(state, { ...open, state: 'accepted', report: storableJson(report, 'report') });
       return true;
     }),
+    events: verb(ledger.events),
+    eventsOfType: verb(ledger.eventsOfType),
+    coordinatorEvents: verb(ledger.coordinatorEvents),
+    append: verb(ledger.append),
+    appendCoordinatorEvents: verb(ledger.appendCoordinatorEvents),
+    needed: verb(retention.needed),
+    expireCheckpoints: verb(retention.expireCheckpoints),
     close: () => Promise.resolve(),
   };
 }
@@ -108,18 +151,8 @@ function createRun(
     checkpoints: new Map([[checkpoint.version, checkpoint]]),
     clients: new Map(),
     rounds: [newRound(round)],
-    events: appendEvents(null, events),
+    events: appendEvents(null, events, state.sign),
   });
-}
-
-function enrol(state: State, client: Client, tokenHash: string, event: NewEvent): void {
-  const run = state.runs.get(client.runId);
-  if (!run) throw noSuchRun(client.runId);
-  if (run.clients.has(client.id)) throw nameTaken(client.id);
-  if (state.clientsByToken.has(tokenHash)) throw conflict('the token is in use');
-  run.events = withEvents(run, [event]);
-  run.clients.set(client.id, client);
-  state.clientsByToken.set(tokenHash, client);
 }
 
 function counted({ round, assignments }: RoundEntry): Round {
@@ -142,6 +175,14 @@ function toRecord({ checkpoints }: RunEntry, entry: RoundEntry): RoundRecord {
   };
 }
 
+function evaluations({ runs }: State, runId: string): PooledEvaluation[] {
+  return (runs.get(runId)?.rounds ?? []).flatMap(({ round, results: { evaluation } }) => {
+    if (round.phase !== 'closed' || !evaluation) return [];
+    const { version, numExamples, pooled } = evaluation;
+    return [{ version, numExamples, pooled }];
+  });
+}
+
 function record(state: State, id: string, received: Omit<UpdateRow, 'weight'>): Receipt {
   const assignment = state.places.get(id)?.assignments.get(id);
   if (assignment?.kind !== 'train') throw unknownAssignment(id);
@@ -152,6 +193,9 @@ function record(state: State, id: string, received: Omit<UpdateRow, 'weight'>): 
   }
   const verdict = judge(update.error, openAssignment(state, id) !== null);
   const stored = { ...update, error: verdict.error, weight: null };
+  const rejection = rejectionEvent(assignment, update);
+  const run = state.runs.get(assignment.runId);
+  if (rejection && run) run.events = withEvents(run, [rejection], state.sign);
   put(state, { ...assignment, state: verdict.status, update: stored });
   return receiptOf(assignment, { ...stored, ...verdict }, false);
 }

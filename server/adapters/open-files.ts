@@ -16,14 +16,14 @@ export class OpenFiles {
 
   constructor(private readonly most = MOST_OPEN) {}
 
-  /** @throws what `fs` throws; TributaryError `storage_unavailable` where the file ends too early. */
+  /** @throws what `fs` throws; TributaryError `blob_damaged` where the file ends too early. */
   read(path: string, start: number, out: Uint8Array): void {
     const fd = this.#take(path);
     let filled = 0;
     while (filled < out.byteLength) {
       const length = atOnce(out.byteLength - filled);
       const bytes = readSync(fd, out, filled, length, start + filled);
-      if (bytes === 0) throw endsAt(start + filled);
+      if (bytes === 0) throw endsAt(path, start + filled);
       filled += bytes;
     }
   }

@@ -1,8 +1,8 @@
 /** The operator's token where none is configured: made once, kept in a file that only its owner reads. */
 import { randomBytes } from 'node:crypto';
-import { link, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { TributaryError } from '../../protocol/errors.js';
+import { keptSecret } from './secret-file.js';
 
 export const MIN_TOKEN_LENGTH = 16;
 
@@ -19,8 +19,7 @@ export function operatorTokenPath(dataDir: string): string {
 export async function storedOperatorToken(dataDir: string): Promise<string> {
   const path = operatorTokenPath(dataDir);
   try {
-    await mkdir(dataDir, { recursive: true });
-    const token = (await readIfThere(path)) ?? (await make(path));
+    const token = (await keptSecret(path, newToken)).trim();
     if (/^[\x21-\x7e]+$/.test(token) && token.length >= MIN_TOKEN_LENGTH) return token;
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause);
@@ -31,27 +30,6 @@ export async function storedOperatorToken(dataDir: string): Promise<string> {
   throw new TributaryError('storage_unavailable', message, { path });
 }
 
-async function readIfThere(path: string): Promise<string | null> {
-  try {
-    return (await readFile(path, 'utf8')).trim();
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
-    throw error;
-  }
-}
-
-/** Appears whole or not at all; where two start at once, both end up with the first one's token. */
-async function make(path: string): Promise<string> {
-  const token = `tro_${randomBytes(32).toString('base64url')}`;
-  const draft = `${path}.${randomBytes(6).toString('hex')}`;
-  await writeFile(draft, `${token}\n`, { mode: 0o600, flag: 'wx' });
-  try {
-    await link(draft, path);
-    return token;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-    return (await readIfThere(path)) ?? token;
-  } finally {
-    await rm(draft, { force: true });
-  }
+function newToken(): string {
+  return `tro_${randomBytes(32).toString('base64url')}\n`;
 }

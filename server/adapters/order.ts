@@ -1,6 +1,6 @@
 /** The orders that the store promises, the same in every store and every locale. */
 import { byClientId } from '../core/cohort.js';
-import type { AssignmentRecord, Client, Run } from '../core/ports.js';
+import type { AssignmentRecord, Client, Operator, Run } from '../core/ports.js';
 import type { TallyRow } from '../core/round.js';
 
 /** Client-id order: UTF-16 code units, which no collation of Postgres promises. */
@@ -22,6 +22,11 @@ export function sortedTally(tally: readonly TallyRow[]): TallyRow[] {
 /** Newest first; of the same millisecond, the greater id. */
 export function sortedRuns(runs: readonly Run[]): Run[] {
   return [...runs].sort((a, b) => b.createdAt - a.createdAt || -compare(a.id, b.id));
+}
+
+/** By name, in UTF-16 code units. */
+export function sortedOperators(operators: readonly Operator[]): Operator[] {
+  return [...operators].sort((a, b) => compare(a.name, b.name));
 }
 
 function compare(a: string, b: string): number {

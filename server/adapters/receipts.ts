@@ -1,7 +1,7 @@
 /** How receipts come about: shared by the stores, so that they cannot disagree. */
 import { TributaryError, type ErrorBody } from '../../protocol/errors.js';
 import type { Receipt } from '../../protocol/update.js';
-import type { AssignmentRecord, UpdateRow } from '../core/ports.js';
+import type { AssignmentRecord, NewEvent, UpdateRow } from '../core/ports.js';
 import { storableJson, storableNumber } from './storable.js';
 
 export interface Verdict {
@@ -48,11 +48,22 @@ export function storableUpdate(update: Omit<UpdateRow, 'weight'>): Omit<UpdateRo
     norm: real(update.norm, 'norm'),
     maxAbs: real(update.maxAbs, 'maxAbs'),
     metrics: storableJson(measured, 'metrics'),
+    flags: storableJson(update.flags, 'flags'),
   };
 }
 
 function orZero(value: number): number {
   return Number.isFinite(value) ? value : 0;
+}
+
+/** What the ledger says of an update that was turned away; null where it was not. */
+export function rejectionEvent(
+  { id, round, clientId }: Pick<AssignmentRecord, 'id' | 'round' | 'clientId'>,
+  { receivedAt, error, sha256 }: Pick<UpdateRow, 'receivedAt' | 'error' | 'sha256'>,
+): NewEvent | null {
+  if (!error || judge(error, true).status !== 'rejected') return null;
+  const body = { client: clientId, assignment: id, round, code: error.code, sha256 };
+  return { at: receivedAt, type: 'update-rejected', body };
 }
 
 /** The receipt for an update that is stored. */

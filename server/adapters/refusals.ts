@@ -1,5 +1,6 @@
 /** What the stores refuse, worded once. */
 import { TributaryError } from '../../protocol/errors.js';
+import type { EnrolledClient } from '../core/ports.js';
 
 /** A change that contradicts what is stored. */
 export function conflict(message: string): TributaryError {
@@ -12,6 +13,14 @@ export function noSuchRun(id: string): TributaryError {
 
 export function nameTaken(id: string): TributaryError {
   return new TributaryError('name_taken', `the run has a client ${id} already`);
+}
+
+export function notSole({ role, id }: Pick<EnrolledClient, 'role' | 'id'>): TributaryError {
+  return conflict(`the run works with one ${role}, and "${id}" is it: revoke that one first`);
+}
+
+export function operatorTaken(name: string): TributaryError {
+  return new TributaryError('name_taken', `there is an operator ${name} already`);
 }
 
 export function unknownAssignment(id: string): TributaryError {

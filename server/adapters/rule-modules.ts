@@ -66,7 +66,10 @@ async function linked(blobs: Pick<BlobStore, 'open'>, sha256: string): Promise<A
   checkSize(name, blob.bytes);
   const code = await readAll(blob);
   if (hash(code) !== sha256) {
-    throw new TributaryError('storage_unavailable', `${name}: the blob has other bytes`);
+    throw new TributaryError(
+      'blob_damaged',
+      `${name}: blob ${sha256} in ${blob.where} has other bytes`,
+    );
   }
   return linkRule(code, name);
 }

@@ -22,10 +22,12 @@ export interface Spool {
   /**
    * Writes a stream to a file and syncs it. Leaves nothing where that fails.
    *
-   * @throws TributaryError `too_large` past `maxBytes`, `storage_unavailable`; whatever the source
-   * throws.
+   * @throws TributaryError `too_large` past `maxBytes`, `storage_full`, `storage_unavailable`;
+   * whatever the source throws.
    */
   receive(source: AsyncIterable<Uint8Array>, maxBytes: number): Promise<SpooledFile>;
+  /** Removes what processes that ended left. */
+  tidy(): Promise<void>;
 }
 
 /** Makes the directory and removes what processes that ended left in it. */
@@ -34,7 +36,11 @@ export async function openSpool(directory: string): Promise<Spool> {
     await mkdir(directory, { recursive: true, mode: 0o700 });
     await removeLeftovers(directory);
   });
-  return { receive: (source, maxBytes) => receive(directory, source, maxBytes) };
+  return {
+    receive: (source, maxBytes) => receive(directory, source, maxBytes),
+    tidy: () =>
+      onStorage(`tidy the spool directory ${directory}`, () => removeLeftovers(directory)),
+  };
 }
 
 /** Host names may hold anything; containers that share a volume differ in theirs. */

@@ -6,6 +6,7 @@ import { TributaryError } from '../../protocol/errors.js';
 import type { OracleSpec, RunSpec } from '../../protocol/run.js';
 import { decodeSafetensors } from '../../protocol/safetensors.js';
 import type { Blob, BlobStore, OracleProvider } from '../core/ports.js';
+import { readVerified } from '../engine/verified.js';
 
 type ProxySpec = Extract<OracleSpec, { kind: 'proxy' }>;
 
@@ -36,13 +37,17 @@ export function tfjsOracles(
         const why = `tensor "${local.name}" is local: the coordinator, and so its oracle, never has it`;
         throw new TributaryError('rule_needs', `run: oracle: ${why}`);
       }
-      const data = await named(async () => readData(await uploaded(blobs, proxy), spec));
+      const data = await named(async () => {
+        const blob = await uploaded(blobs, proxy);
+        return datasetIn(await blob.read(0, blob.bytes), spec);
+      });
       (await named(() => oracleOn(spec, proxy, data, backend))).dispose();
     },
 
     async open({ spec }, buffers) {
       const proxy = proxyOf(spec);
-      const data = await readData(await blobs.open(proxy.data), spec);
+      const bytes = await readVerified(blobs, proxy.data, { what: 'the proxy set' });
+      const data = datasetIn(bytes, spec);
       const oracle = await oracleOn(spec, proxy, data, backend);
       oracle.setBuffers(buffers);
       return {
@@ -82,8 +87,7 @@ async function uploaded(blobs: BlobStore, { data }: ProxySpec): Promise<Blob> {
   }
 }
 
-async function readData(blob: Blob, { task }: RunSpec): Promise<Dataset> {
-  const bytes = await blob.read(0, blob.bytes);
+function datasetIn(bytes: Uint8Array, { task }: RunSpec): Dataset {
   return datasetOf(task.data, decodeSafetensors(bytes).tensors);
 }
 

@@ -1,10 +1,13 @@
 /** A coordinator's REST side as typed calls: what the commands use. */
 import type { z } from 'zod';
 import { createHash } from 'node:crypto';
+import type { Environment } from '../../client/environment.js';
+import { hostEnvironment } from '../../client/environment.js';
 import { TributaryError, errorKinds } from '../../protocol/errors.js';
 import type {
   Enrolled,
   EventList,
+  LedgerKey,
   RoundDetail,
   RunDetail,
   RunSummary,
@@ -15,21 +18,30 @@ import {
   enrolled,
   eventList,
   failure,
+  ledgerKey,
   roundDetail,
   runDetail,
   runList,
   runSummary,
 } from '../../protocol/http.js';
 import type { Role, RunSpecInput } from '../../protocol/run.js';
+import type { OperatingApi } from './operating-api.js';
+import { operatingCalls } from './operating-api.js';
+import { certificateProblem } from './tls.js';
 
-export interface Api {
+export interface Api extends OperatingApi {
   readonly url: string;
   createRun(spec: RunSpecInput): Promise<RunSummary>;
   runs(): Promise<RunSummary[]>;
   run(id: string): Promise<RunDetail>;
   round(id: string, round: number): Promise<RoundDetail>;
-  /** The run's ledger, from its first event. */
-  events(id: string): Promise<EventList['events']>;
+  /** Events of a ledger from a sequence number on, so many or 100 at most; of the coordinator's own: null. */
+  eventPage(id: string | null, from: number, limit: number): Promise<EventList['events']>;
+  /** What the ledgers are signed with; null where they are not signed. */
+  ledgerKey(): Promise<LedgerKey | null>;
+  /** The round under way ends, and no other begins until the run is resumed. */
+  pause(id: string): Promise<RunSummary>;
+  resume(id: string): Promise<RunSummary>;
   stop(id: string): Promise<RunSummary>;
   enrol(id: string, name: string, role: Role): Promise<Enrolled>;
   /** Uploads bytes; the answer is their sha256. */
@@ -42,8 +54,15 @@ export interface Api {
   ): Promise<Uint8Array>;
 }
 
-/** @throws TributaryError with the code that the coordinator answered. */
-export function connectApi(url: string, operatorToken: string): Api {
+/**
+ * Without a token, only what anybody may ask.
+ * @throws TributaryError with the code that the coordinator answered.
+ */
+export function connectApi(
+  url: string,
+  operatorToken: string | null,
+  { fetch }: Pick<Environment, 'fetch'> = hostEnvironment,
+): Api {
   const base = url.replace(/\/+$/, '');
 
   const send = async (
@@ -54,13 +73,16 @@ export function connectApi(url: string, operatorToken: string): Api {
   ): Promise<Response> => {
     let response: Response;
     try {
-      response = await fetch(`${base}/v1${path}`, {
+      response = await fetch(new URL(`${base}/v1${path}`), {
         method,
         ...(body === undefined ? {} : { body }),
-        headers: { authorization: `Bearer ${operatorToken}`, ...headers },
+        headers: {
+          ...(operatorToken !== null && { authorization: `Bearer ${operatorToken}` }),
+          ...headers,
+        },
       });
     } catch (cause) {
-      const message = `no coordinator answers at ${base}`;
+      const message = `no coordinator answers at ${base}${certificateProblem(cause)}`;
       throw new TributaryError('unreachable', message, undefined, { cause });
     }
     if (!response.ok) throw await errorOf(response);
@@ -80,14 +102,27 @@ export function connectApi(url: string, operatorToken: string): Api {
   };
 
   return {
+    ...operatingCalls(call),
     url: base,
     createRun: (spec) => call(runSummary, 'POST', '/runs', spec),
     runs: async () => (await call(runList, 'GET', '/runs')).runs,
     run: (id) => call(runDetail, 'GET', `/runs/${encodeURIComponent(id)}`),
     round: (id, round) =>
       call(roundDetail, 'GET', `/runs/${encodeURIComponent(id)}/rounds/${round}`),
-    events: async (id) =>
-      (await call(eventList, 'GET', `/runs/${encodeURIComponent(id)}/events`)).events,
+    eventPage: async (id, from, limit) => {
+      const path = id === null ? '/events' : `/runs/${encodeURIComponent(id)}/events`;
+      return (await call(eventList, 'GET', `${path}?from=${from}&limit=${limit}`)).events;
+    },
+    ledgerKey: async () => {
+      try {
+        return await call(ledgerKey, 'GET', '/ledger-key');
+      } catch (error) {
+        if (error instanceof TributaryError && error.code === 'not_found') return null;
+        throw error;
+      }
+    },
+    pause: (id) => call(runSummary, 'POST', `/runs/${encodeURIComponent(id)}/pause`),
+    resume: (id) => call(runSummary, 'POST', `/runs/${encodeURIComponent(id)}/resume`),
     stop: (id) => call(runSummary, 'POST', `/runs/${encodeURIComponent(id)}/stop`),
     enrol: (id, name, role) =>
       call(enrolled, 'POST', `/runs/${encodeURIComponent(id)}/clients`, { name, role }),

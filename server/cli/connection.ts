@@ -5,16 +5,18 @@ import type { Command } from 'commander';
 import { TributaryError } from '../../protocol/errors.js';
 import type { Api } from './api.js';
 import { connectApi } from './api.js';
+import { caOption, certificatesOf, environmentWith } from './tls.js';
 
 export interface ConnectionOptions {
   readonly url: string;
   readonly token?: string;
+  readonly ca?: string;
   readonly json?: boolean;
 }
 
 /** Adds the options that every operator command takes. */
 export function operatorCommand(command: Command): Command {
-  return command
+  return caOption(command)
     .option(
       '--url <url>',
       'the coordinator',
@@ -31,7 +33,9 @@ export function operatorCommand(command: Command): Command {
 export async function connect(options: ConnectionOptions): Promise<Api> {
   const token =
     options.token ?? fromEnvironment('TRIBUTARY_OPERATOR_TOKEN') ?? (await storedToken());
-  return connectApi(options.url, token);
+  const { ca } = options;
+  const environment = environmentWith(await certificatesOf(ca === undefined ? {} : { ca }));
+  return connectApi(options.url, token, environment);
 }
 
 async function storedToken(): Promise<string> {

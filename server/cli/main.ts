@@ -10,10 +10,13 @@ import { addDemoCommand } from './demo.js';
 import { addFuseCommand } from './fuse.js';
 import { addGridCommand } from './grid.js';
 import { addJoinCommand } from './join.js';
+import { addLedgerCommands } from './ledger.js';
 import { addModelCommands } from './model.js';
+import { addOperatorCommands } from './operator.js';
 import { addRulesCommands } from './rules.js';
 import { addRunCommands } from './run.js';
 import { addServeCommand } from './serve.js';
+import { addSiteCommands } from './site.js';
 import { addSimulateCommand } from './simulate.js';
 import { packageVersion } from '../version.js';
 
@@ -25,6 +28,9 @@ const program = new Command('tributary')
 addServeCommand(program);
 addJoinCommand(program);
 addRunCommands(program);
+addSiteCommands(program);
+addOperatorCommands(program);
+addLedgerCommands(program);
 addRulesCommands(program);
 addModelCommands(program);
 addDemoCommand(program);

@@ -1,19 +1,21 @@
-/** `tributary run create | list | show | events | enrol | stop` against a coordinator. */
+/** `tributary run create | list | show | events | enrol | pause | resume | stop`. */
 import type { Command } from 'commander';
 import { TributaryError } from '../../protocol/errors.js';
 import type { Enrolled } from '../../protocol/http.js';
 import type { Api } from './api.js';
 import type { ConnectionOptions } from './connection.js';
 import { connect, operatorCommand } from './connection.js';
+import { wholeLedger } from './ledger/source.js';
 import { parseRole, wantedClients, wholeNumber } from './options.js';
 import type { WantedClient } from './options.js';
 import { print } from './output.js';
 import { brokenEvent, eventsShown } from './run/events.js';
 import { created, listed, shown } from './run/runs.js';
 import { roundShown } from './run/round.js';
+import { ticketShown } from './site/shown.js';
 
 export function addRunCommands(program: Command): void {
-  const run = program.command('run').description('create, list, show and stop runs');
+  const run = program.command('run').description('create, list, show, pause and stop runs');
 
   operatorCommand(run.command('create <file>'))
     .description('create a run from a run file; prints a token for each --client')
@@ -48,7 +50,7 @@ export function addRunCommands(program: Command): void {
   operatorCommand(run.command('events <id>'))
     .description("a run's ledger, from its first event; verifies its hash chain")
     .action(async (id: string, options: ConnectionOptions) => {
-      const events = await (await connect(options)).events(id);
+      const events = await wholeLedger(await connect(options), id);
       const broken = brokenEvent(events);
       print({ events, broken }, options.json, eventsShown);
       if (broken) process.exitCode = 1;
@@ -60,24 +62,28 @@ export function addRunCommands(program: Command): void {
     .action(async (id: string, name: string, options: ConnectionOptions & { role: string }) => {
       const api = await connect(options);
       const client = await api.enrol(id, name, parseRole(options.role));
-      print(
-        client,
-        options.json,
-        (c) => `${c.clientId} (${c.role})  ${c.token}\nThe token is shown only this once.`,
-      );
+      print(client, options.json, (ticket) => ticketShown(ticket, id));
     });
 
-  operatorCommand(run.command('stop <id>'))
-    .description('end a run; its checkpoints stay')
-    .action(async (id: string, options: ConnectionOptions) => {
-      const api = await connect(options);
-      print(
-        await api.stop(id),
-        options.json,
-        (summary) => `run ${summary.id} is ${summary.status}`,
-      );
-    });
+  for (const [verb, description] of controls) {
+    operatorCommand(run.command(`${verb} <id>`))
+      .description(description)
+      .action(async (id: string, options: ConnectionOptions) => {
+        const api = await connect(options);
+        print(
+          await api[verb](id),
+          options.json,
+          (summary) => `run ${summary.id} is ${summary.status}`,
+        );
+      });
+  }
 }
+
+const controls = [
+  ['pause', 'begin no more rounds; the one under way ends'],
+  ['resume', 'go on with a run that was paused'],
+  ['stop', 'end a run; its checkpoints stay'],
+] as const;
 
 function collect(value: string, previous: string[]): string[] {
   return [...previous, value];

@@ -4,9 +4,11 @@
  */
 import { TributaryError } from '../../protocol/errors.js';
 import type { ReportedFacts } from '../../protocol/update.js';
+import { countedExamples } from './admission/counts.js';
 import type { FoldScale } from './kernels/kernels.js';
 import type { Needs } from './rules/rule.js';
 
+export { countFlags, countedExamples } from './admission/counts.js';
 export { checkMeasure, isMeasure } from './admission/measure.js';
 export { VectorScan } from './admission/scan.js';
 export { checkTensors, maxUpdateBytes } from './admission/tensors.js';
@@ -16,9 +18,14 @@ export const MAX_EXAMPLES = 134_217_728;
 
 /**
  * The facts that a client states.
- * @throws TributaryError `bad_facts`; `over_cap` for more than {@link MAX_EXAMPLES} examples.
+ * @param examplesMax the run's cap: what is reported above it counts as so many
+ * @throws TributaryError `bad_facts`; `over_cap` where more than {@link MAX_EXAMPLES} would count.
  */
-export function checkReported(reported: ReportedFacts, assignmentId: string): void {
+export function checkReported(
+  reported: ReportedFacts,
+  assignmentId: string,
+  examplesMax?: number,
+): void {
   const bad = (message: string): never => {
     throw new TributaryError('bad_facts', message);
   };
@@ -32,7 +39,7 @@ export function checkReported(reported: ReportedFacts, assignmentId: string): vo
   for (const [name, value] of Object.entries(reported.metrics)) {
     if (!Number.isFinite(value)) bad(`the metric "${name}" is ${value}`);
   }
-  if (reported.numExamples > MAX_EXAMPLES) {
+  if (countedExamples(reported.numExamples, examplesMax) > MAX_EXAMPLES) {
     const message = `numExamples is ${reported.numExamples}, over the cap of ${MAX_EXAMPLES}`;
     throw new TributaryError('over_cap', message);
   }

@@ -2,11 +2,12 @@
  * What the engine needs from the outside world, as small interfaces in the words of the domain.
  * One contract suite a port (test/contract) runs against every implementation.
  */
-import type { Evaluation } from '../../protocol/http.js';
+import type { ClientState, Evaluation, OperatorRole } from '../../protocol/http.js';
 import type { ErrorBody } from '../../protocol/errors.js';
 import type { Assignment, AssignmentKind, RunState } from '../../protocol/messages.js';
 import type { Role, RunSpec, RunStatus } from '../../protocol/run.js';
-import type { EvaluationReport, Metrics, Receipt } from '../../protocol/update.js';
+import type { Metrics } from '../../protocol/metrics.js';
+import type { EvaluationReport, Receipt } from '../../protocol/update.js';
 import type { FoldScale } from './kernels/kernels.js';
 import type { Round } from './round.js';
 import type { AnyRule, ClientId, Coefficients, Json } from './rules/rule.js';
@@ -26,6 +27,8 @@ export interface Clock {
 export interface Blob {
   readonly sha256: string;
   readonly bytes: number;
+  /** Where the bytes are, for whoever has to restore them: a path, a table. */
+  readonly where: string;
   read(start: number, length: number): Promise<Uint8Array>;
   /** Reads as many bytes as `out` has, straight into it: it may lie in memory of WebAssembly. */
   readInto(start: number, out: Uint8Array): Promise<void>;
@@ -42,12 +45,26 @@ export interface StagedBlob extends Blob {
 export interface BlobStore {
   /**
    * Spools a stream while hashing it.
-   * @throws TributaryError `too_large` past `maxBytes`; whatever the source throws.
+   * @throws TributaryError `too_large` past `maxBytes`, `storage_full`, `storage_unavailable`;
+   * whatever the source throws.
    */
   stage(source: AsyncIterable<Uint8Array>, maxBytes: number): Promise<StagedBlob>;
-  /** @throws TributaryError `storage_unavailable` where the blob is missing or has another size. */
+  /**
+   * @throws TributaryError `blob_damaged` where the blob is missing or has lost bytes, and so do reads;
+   * `storage_unavailable` where that cannot be known now.
+   */
   open(sha256: string): Promise<Blob>;
-  delete(sha256: string): Promise<void>;
+  /** `storedBefore`: only where nobody has committed the same content since then, at once with that. */
+  delete(sha256: string, storedBefore?: number): Promise<void>;
+  /** Every blob that is committed, in no order; what comes and goes meanwhile may be missed. */
+  list(): AsyncIterable<ListedBlob>;
+  /** Removes what uploads have left whose process ended. */
+  tidy(): Promise<void>;
+}
+
+export interface ListedBlob extends StoredBlob {
+  /** When it was committed last. Committing the same content again makes it young again. */
+  readonly storedAt: number;
 }
 
 // ---------------------------------------------------------------- store
@@ -70,6 +87,23 @@ export interface Client {
   readonly role: Role;
 }
 
+/** A client as it is stored. */
+export interface EnrolledClient extends Client {
+  readonly state: ClientState;
+  /** null: good until it is revoked. */
+  readonly tokenExpiresAt: number | null;
+  readonly enrolledAt: number;
+}
+
+/** Somebody who may use the operators' side. */
+export interface Operator {
+  readonly name: string;
+  readonly role: OperatorRole;
+  readonly createdAt: number;
+  readonly tokenExpiresAt: number | null;
+  readonly revoked: boolean;
+}
+
 /** The model after a round, with the rule's and the optimizer's state. Version 0 is the start. */
 export interface Checkpoint {
   readonly runId: string;
@@ -81,6 +115,8 @@ export interface Checkpoint {
   readonly stateSha256: string | null;
   /** safetensors with what the rule sends down with the model; null where that is nothing. */
   readonly broadcast: StoredBlob | null;
+  /** True once its blobs were collected (`keepCheckpoints`); the record stays. */
+  readonly collected: boolean;
 }
 
 /** Bytes in the blob store, without opening them. */
@@ -117,6 +153,8 @@ export interface UpdateRow {
   readonly norm: number;
   readonly maxAbs: number;
   readonly metrics: Metrics;
+  /** What is odd about it, in words; it counts all the same. */
+  readonly flags: readonly string[];
   readonly weight: number | null;
 }
 
@@ -128,8 +166,14 @@ export interface LedgerEvent {
   /** sha256 over the previous event's hash and this event; the first has 64 zeros before it. */
   readonly prevHash: string;
   readonly hash: string;
+  /** Ed25519 over `hash`, base64; null where there was no key. */
+  readonly signature: string | null;
+  readonly keyId: string | null;
 }
 export type NewEvent = Pick<LedgerEvent, 'at' | 'type' | 'body'>;
+
+/** An evaluation without its sites: of a thousand rounds, these would fill the memory. */
+export type PooledEvaluation = Omit<Evaluation, 'sites'>;
 
 /** What one transition of a round changes beside the round itself, in one transaction. */
 export interface RoundChanges {
@@ -143,9 +187,13 @@ export interface RoundChanges {
   readonly matrices?: Readonly<Record<string, readonly (readonly number[])[]>>;
   readonly evaluation?: Evaluation;
   readonly run?: { readonly status: RunStatus; readonly reason: string | null };
+  /** An operator decided it: unlike the rest, a coordinator that stands by may store it too. */
+  readonly byOperator?: true;
   /** The round that follows this one. */
   readonly next?: Round;
   readonly events?: readonly NewEvent[];
+  /** Nothing is stored where the run has another status meanwhile, as where somebody was first. */
+  readonly onlyWhile?: RunStatus;
 }
 
 /** What the rounds of a run show when they are listed. */
@@ -171,29 +219,143 @@ export interface RunStore {
   run(id: string): Promise<Run | null>;
   /** Newest first. */
   runs(): Promise<Run[]>;
+  /** How many runs have which status; one that none has may be left out. */
+  countRuns(): Promise<Partial<Record<RunStatus, number>>>;
   checkpoint(runId: string, version: number): Promise<Checkpoint | null>;
-  events(runId: string): Promise<LedgerEvent[]>;
+  /**
+   * Moves a run from one of the statuses `from` to another, with its event, at once or not at all.
+   * False where it has another status.
+   */
+  setStatus(runId: string, from: readonly RunStatus[], to: NewStatus): Promise<boolean>;
+}
+
+export interface NewStatus {
+  readonly status: RunStatus;
+  readonly reason: string | null;
+  readonly event: NewEvent;
+}
+
+/** Which events of a ledger: from a sequence number on, and how many at most. Without it, all. */
+export interface EventPage {
+  readonly from: number;
+  readonly limit: number;
+}
+
+export interface LedgerStore {
+  /** Of a run, from the first. */
+  events(runId: string, page?: EventPage): Promise<LedgerEvent[]>;
+  /** The same, of one type: the others of a long run would fill the memory. */
+  eventsOfType(runId: string, type: string): Promise<LedgerEvent[]>;
+  /** Of the coordinator itself: operators, leaders. The same chain, of its own. */
+  coordinatorEvents(page?: EventPage): Promise<LedgerEvent[]>;
+  /** Adds to a run's ledger what changes nothing else. */
+  append(runId: string, events: readonly NewEvent[]): Promise<void>;
+  appendCoordinatorEvents(events: readonly NewEvent[]): Promise<void>;
 }
 
 export interface ClientStore {
-  /** @throws TributaryError `name_taken`. */
-  enrol(client: Client, tokenHash: string, event: NewEvent): Promise<void>;
-  clientByToken(tokenHash: string): Promise<Client | null>;
+  /** @throws TributaryError `name_taken`; `conflict` where it is to be the sole one and is not. */
+  enrol(
+    client: EnrolledClient,
+    tokenHash: string,
+    event: NewEvent,
+    bound?: RoleBound,
+  ): Promise<void>;
+  clientByToken(tokenHash: string): Promise<EnrolledClient | null>;
+  client(runId: string, id: ClientId): Promise<EnrolledClient | null>;
   /** In client-id order (UTF-16 code units). */
-  clients(runId: string): Promise<Client[]>;
+  clients(runId: string): Promise<EnrolledClient[]>;
+  /** How many there are, by role and standing at that time. In no order; none is left out. */
+  countClients(runId: string, at: number): Promise<ClientCount[]>;
+  /**
+   * In one transaction with its event, and with the end of the client's open assignments where it may
+   * take part no longer: what has its receipt counts, what comes later is late. null where there is
+   * no such client, or none in the state that the change is from.
+   *
+   * @throws TributaryError `conflict` where it is to be the sole one and is not.
+   */
+  changeClient(
+    runId: string,
+    id: ClientId,
+    change: ClientChange,
+    event: NewEvent,
+  ): Promise<EnrolledClient | null>;
+}
+
+/** `expired`: approved or pending, with a token that is good no longer. */
+export type Standing = ClientState | 'expired';
+
+export interface ClientCount {
+  readonly role: Role;
+  readonly standing: Standing;
+  readonly count: number;
+}
+
+export interface RoleBound {
+  /**
+   * No other client of the run that is not revoked may have its role. Checked where it is stored,
+   * under the lock of the run: of two that are enrolled at once, through whichever coordinator, one
+   * is refused.
+   */
+  readonly sole?: boolean;
+}
+
+export interface ClientChange extends RoleBound {
+  /** Changes a client in this state only: two operators that decide at once must not undo each other. */
+  readonly from?: ClientState;
+  readonly state?: ClientState;
+  /** A new token in the place of the old one, which is good no longer. */
+  readonly token?: { readonly hash: string; readonly expiresAt: number | null };
+}
+
+export interface OperatorStore {
+  /** @throws TributaryError `name_taken`. */
+  addOperator(operator: Operator, tokenHash: string, event: NewEvent): Promise<void>;
+  operatorByToken(tokenHash: string): Promise<Operator | null>;
+  /** By name. */
+  operators(): Promise<Operator[]>;
+  /** null where there is no such operator. */
+  changeOperator(name: string, change: OperatorChange, event: NewEvent): Promise<Operator | null>;
+}
+
+export interface OperatorChange {
+  /** For good. */
+  readonly revoked?: true;
+  readonly token?: ClientChange['token'];
+}
+
+/** What the collection of garbage asks and tells. */
+export interface RetentionStore {
+  /** Of these blobs, those that something stored still needs. */
+  needed(hashes: readonly string[]): Promise<ReadonlySet<string>>;
+  /**
+   * Notes which checkpoints are beyond what their run keeps (`keepCheckpoints`; the first, the newest
+   * and the base of a live round always stay).
+   * @returns their blobs, which something else may need all the same.
+   */
+  expireCheckpoints(runId: string): Promise<string[]>;
 }
 
 export interface RoundStore {
   /** The newest round of a run, its tally counted from the assignments. */
   currentRound(runId: string): Promise<Round | null>;
+  /**
+   * The newest one whose updates were folded, or never will be; as above. A start looks at it: to list
+   * the rounds of a run of months takes seconds.
+   */
+  settledRound(runId: string): Promise<Round | null>;
   /** Oldest first; every attempt. */
   rounds(runId: string): Promise<RoundRecord[]>;
+  /** Evaluations of committed rounds, oldest first: what all sites said together. */
+  evaluations(runId: string): Promise<PooledEvaluation[]>;
   /** In client-id order. */
   assignments(runId: string, round: number, attempt: number): Promise<AssignmentRecord[]>;
   assignment(id: string): Promise<AssignmentRecord | null>;
   /**
    * Compare-and-swap: stores `round` and `changes` if the stored revision is still
    * `round.revision - 1`, all or nothing. False where somebody else was first.
+   *
+   * @throws TributaryError `standby` where another coordinator leads by now; `drop` too.
    */
   commit(round: Round, changes: RoundChanges): Promise<boolean>;
   /**
@@ -209,8 +371,30 @@ export interface RoundStore {
   report(assignmentId: string, report: EvaluationReport): Promise<boolean>;
 }
 
-export interface Store extends RunStore, ClientStore, RoundStore {
+export interface Store
+  extends RunStore, ClientStore, OperatorStore, RoundStore, LedgerStore, RetentionStore {
   close(): Promise<void>;
+}
+
+// ---------------------------------------------------------------- notifications
+
+/** What was stored just now. Only a hint to look: what it says is in the store. */
+export type Change =
+  | { readonly kind: 'run'; readonly runId: string }
+  | { readonly kind: 'client'; readonly runId: string; readonly clientId: ClientId }
+  | { readonly kind: 'operator'; readonly name: string }
+  /** Changes may have been missed, since the connection was lost for a while: look at everything. */
+  | { readonly kind: 'anything' };
+
+/** Tells all coordinators on one store what one of them stored. */
+export interface Notifications {
+  /**
+   * Call it after the change is stored. This process is told before it resolves, also where the
+   * others cannot be reached; they look by themselves now and then. Never rejects.
+   */
+  publish(change: Change): Promise<void>;
+  /** Also told of changes that this process published. The returned function ends it. */
+  onChange(listener: (change: Change) => void): () => void;
 }
 
 // ---------------------------------------------------------------- transport
@@ -264,7 +448,7 @@ export interface RuleModules {
   /**
    * The rule that the blob holds; the same one each time.
    * @throws TributaryError `rule_unknown` where this coordinator takes none, `bad_request` where the
-   * blob is no rule, `storage_unavailable`.
+   * blob is no rule, `blob_damaged`, `storage_unavailable`.
    */
   load(sha256: string): Promise<AnyRule>;
 }

@@ -1,6 +1,7 @@
 /**
- * A round as data. `step` is the only way from one phase to the next; `duties` says what must be
- * done now. Both are pure, so that running live and recovering from a crash are the same path.
+ * A round as data. `step` is the only way from one phase to the next; `duties` (duties.ts) says what
+ * must be done now. Both are pure, so that running live and recovering from a crash are the same
+ * path.
  *
  *     waiting -> training -> aggregating -> evaluating -> closed
  *        |           |            |      `-----------------^
@@ -9,9 +10,7 @@
 import { TributaryError } from '../../protocol/errors.js';
 import type { AssignmentKind } from '../../protocol/messages.js';
 import type { Role, RoundPhase, RunSpec } from '../../protocol/run.js';
-import { chooseCohort } from './cohort.js';
 import type { AssignmentState } from './ports.js';
-import { quorumOf } from './quorum.js';
 
 /** How many assignments of a round have one kind, role and state. */
 export interface TallyRow {
@@ -32,6 +31,8 @@ export interface Round {
   readonly revision: number;
   /** Version of the checkpoint that the cohort trains from. */
   readonly baseVersion: number;
+  /** Updates that the collection waits for, known once the cohort is; null before. */
+  readonly wanted: number | null;
   /** Version that the round committed; null before. */
   readonly version: number | null;
   readonly openedAt: number;
@@ -47,7 +48,14 @@ export interface Round {
 }
 
 export type RoundEvent =
-  | { readonly type: 'begin'; readonly at: number; readonly deadline: number }
+  | {
+      readonly type: 'begin';
+      readonly at: number;
+      readonly deadline: number;
+      readonly wanted: number;
+    }
+  /** Others are invited in the place of drop-outs; the round itself stays as it is. */
+  | { readonly type: 'extend'; readonly at: number }
   | { readonly type: 'close-collection'; readonly at: number }
   | {
       readonly type: 'commit';
@@ -61,6 +69,7 @@ export type RoundEvent =
 /** Allowed transitions as data: the phases in which an event may happen. */
 const allowed: Readonly<Record<RoundEvent['type'], readonly RoundPhase[]>> = {
   begin: ['waiting'],
+  extend: ['training'],
   'close-collection': ['training'],
   commit: ['aggregating'],
   'end-evaluation': ['evaluating'],
@@ -106,6 +115,7 @@ export function openRound(
     phase: 'waiting',
     revision: 1,
     baseVersion,
+    wanted: null,
     version: null,
     openedAt: at,
     notBefore,
@@ -127,7 +137,9 @@ export function step(round: Round, event: RoundEvent): Round {
   const next = { ...round, revision: round.revision + 1 };
   switch (event.type) {
     case 'begin':
-      return { ...next, phase: 'training', deadline: event.deadline };
+      return { ...next, phase: 'training', deadline: event.deadline, wanted: event.wanted };
+    case 'extend':
+      return next;
     case 'close-collection':
       return { ...next, phase: 'aggregating', deadline: null };
     case 'commit':
@@ -151,113 +163,4 @@ export function step(round: Round, event: RoundEvent): Round {
 export interface Candidate {
   readonly clientId: string;
   readonly role: Role;
-}
-
-/** An assignment without a receipt whose client is not connected. */
-export interface Absence {
-  readonly assignmentId: string;
-  readonly since: number;
-}
-
-/** What the engine sees around a round, at one moment. */
-export interface View {
-  readonly now: number;
-  readonly spec: RunSpec;
-  /** Fewest updates that the rule can work with. */
-  readonly minUpdates: number;
-  /** Clients enrolled in the run that train, present or not. */
-  readonly enrolled: number;
-  /** Present clients that train, in client-id order. */
-  readonly candidates: readonly Candidate[];
-  readonly absences: readonly Absence[];
-  /** After a restart: until when clients may still be on their way back; null where all are here. */
-  readonly returningUntil: number | null;
-}
-
-export type Duty =
-  | { readonly do: 'begin'; readonly cohort: readonly Candidate[] }
-  | { readonly do: 'drop'; readonly assignmentId: string }
-  | { readonly do: 'close-collection' }
-  | { readonly do: 'aggregate' }
-  | { readonly do: 'end-evaluation' }
-  | { readonly do: 'abandon'; readonly reason: string }
-  /** Nothing now; look again at `until`, or when something happens. */
-  | { readonly do: 'wait'; readonly until: number | null; readonly why: string };
-
-/** What must now be done for a round. Asked again after each duty and each event. */
-export function duties(round: Round, view: View): readonly Duty[] {
-  switch (round.phase) {
-    case 'waiting':
-      return [whileWaiting(round, view)];
-    case 'training':
-      return whileTraining(round, view);
-    case 'aggregating':
-      return [whileAggregating(view)];
-    case 'evaluating':
-      return whileEvaluating(round, view);
-    case 'closed':
-    case 'abandoned':
-      return [];
-  }
-}
-
-function whileWaiting(round: Round, view: View): Duty {
-  const { now, spec, minUpdates, candidates, enrolled } = view;
-  if (now < round.notBefore) return { do: 'wait', until: round.notBefore, why: 'backing off' };
-  const needed = Math.max(spec.quorum.min, minUpdates);
-  const size = spec.cohort.size === 'all' ? enrolled : spec.cohort.size;
-  const wanted = Math.max(size, needed);
-  const patience = round.notBefore + spec.cohort.waitMs;
-  const missing = spec.quorum.required.filter((role) => !candidates.some((c) => c.role === role));
-  const enough = candidates.length >= (now >= patience ? needed : wanted);
-  if (enough && missing.length === 0) {
-    return { do: 'begin', cohort: chooseCohort(round, spec, candidates) };
-  }
-  const why =
-    missing.length > 0
-      ? `waiting for a client with the role ${missing.join(', ')}`
-      : `waiting for clients: ${candidates.length} of ${wanted}`;
-  return { do: 'wait', until: now >= patience ? null : patience, why };
-}
-
-function whileTraining(round: Round, view: View): readonly Duty[] {
-  const overdue = overdueAbsences(view);
-  if (overdue.length > 0) return overdue;
-  const quorum = quorumOf(round.tally, view.spec.quorum, view.minUpdates);
-  const ended = quorum.open === 0 || view.now >= (round.deadline ?? 0);
-  if (quorum.hopeless !== null) return [{ do: 'abandon', reason: quorum.hopeless }];
-  if (!ended)
-    return [
-      waitForClients(round, view, `training: ${quorum.accepted} of ${quorum.invited} updates`),
-    ];
-  if (quorum.missing !== null) return [{ do: 'abandon', reason: quorum.missing }];
-  return [{ do: 'close-collection' }];
-}
-
-/** Who evaluates is invited with the commit: a coordinator just restarted would find nobody. */
-function whileAggregating({ now, returningUntil }: View): Duty {
-  if (returningUntil === null || now >= returningUntil) return { do: 'aggregate' };
-  return { do: 'wait', until: returningUntil, why: 'waiting for clients to come back' };
-}
-
-function whileEvaluating(round: Round, view: View): readonly Duty[] {
-  const overdue = overdueAbsences(view);
-  if (overdue.length > 0) return overdue;
-  const rows = round.tally.filter((row) => row.kind === 'evaluate');
-  const all = rows.reduce((sum, row) => sum + row.count, 0);
-  const open = rows.reduce((sum, row) => sum + (row.state === 'invited' ? row.count : 0), 0);
-  if (open === 0 || view.now >= (round.deadline ?? 0)) return [{ do: 'end-evaluation' }];
-  return [waitForClients(round, view, `evaluating: ${all - open} of ${all} reports`)];
-}
-
-function overdueAbsences({ absences, now, spec }: View): readonly Duty[] {
-  return absences
-    .filter(({ since }) => now >= since + spec.graceMs)
-    .map(({ assignmentId }) => ({ do: 'drop', assignmentId }));
-}
-
-/** Until the deadline, or until the next absent client has used up its grace. */
-function waitForClients(round: Round, { absences, spec }: View, why: string): Duty {
-  const ends = absences.map(({ since }) => since + spec.graceMs);
-  return { do: 'wait', until: Math.min(round.deadline ?? Infinity, ...ends), why };
 }

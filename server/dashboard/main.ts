@@ -36,6 +36,10 @@ function onEvent(event: JoinEvent): void {
       showStatus('connected', 'live');
       break;
     case 'disconnected':
+      if ('code' in event.error && event.error.code === 'not_approved') {
+        onWaiting();
+        break;
+      }
       showStatus('connecting again', 'bad');
       showNow(`${event.error.message}; next try in ${(event.delayMs / 1000).toFixed(1)} s`);
       break;
@@ -82,16 +86,24 @@ function onEvent(event: JoinEvent): void {
       showProgress(1);
       break;
     }
+    case 'reviewed':
+      if (event.refusal !== null) showProblem(`refused by this site: ${event.refusal}`);
+      break;
     case 'answered':
       break;
   }
+}
+
+function onWaiting(): void {
+  showStatus('waiting for approval', 'idle');
+  showNow('the operator of the run has not approved this site yet');
 }
 
 async function takePart(signal: AbortSignal): Promise<void> {
   showStatus('loading', 'live');
   const sdk = await loadSdk();
   const token = fields.token.value.trim();
-  const { task, identity } = await sdk.fetchTask({ url: base, token });
+  const { task, identity } = await sdk.fetchTask({ url: base, token, signal, onWaiting });
   showFacts(task.name, {
     You: `${identity.clientId} (${identity.role})`,
     Run: identity.runId,

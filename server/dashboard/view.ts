@@ -71,6 +71,7 @@ export function showRun({ status, round, rounds, version, reason }: RunState): v
 
 function toneOf(status: RunState['status']): Tone {
   if (status === 'running') return 'live';
+  if (status === 'paused') return 'idle';
   return status === 'completed' ? 'good' : 'bad';
 }
 

@@ -30,7 +30,6 @@ import {
   flatten,
   putBlob,
   putBroadcast,
-  readAll,
   unflatten,
 } from './checkpoints.js';
 import type { Params } from './checkpoints.js';
@@ -39,6 +38,7 @@ import { broadcastOf, composedRule } from './run-rule.js';
 import { loadState, putState } from './states.js';
 import type { UpdateFile } from './update-file.js';
 import { openUpdate, readTile } from './update-file.js';
+import { openVerified, readVerified } from './verified.js';
 
 /** Plain data: it may be handed to another thread. */
 export interface AggregationInput {
@@ -77,7 +77,8 @@ export async function aggregate(
   const shared = layoutOf(specs, 'shared');
   const buffer = layoutOf(specs, 'buffer');
 
-  const before = decodeModel(await readAll(await parts.blobs.open(base.sha256)), specs);
+  const what = `the model of checkpoint ${base.version}`;
+  const before = decodeModel(await readVerified(parts.blobs, base.sha256, { what }), specs);
   const model = flatten(before, shared);
   const updates = await openAll(accepted, round, shared, parts);
 
@@ -95,6 +96,7 @@ export async function aggregate(
     ...stored,
     stateSha256: await putState(parts.blobs, outcome.state),
     broadcast: await putBroadcast(parts.blobs, broadcastOf(run.spec, outcome.state), specs),
+    collected: false,
   };
   return { checkpoint, ...recordOf(outcome, accepted) };
 }
@@ -108,7 +110,9 @@ async function openAll(
 ): Promise<UpdateFile[]> {
   const updates: UpdateFile[] = [];
   for (const record of accepted) {
-    const blob = await blobs.open(record.update!.sha256);
+    const { sha256 } = record.update!;
+    const what = `the update of "${record.clientId}" for round ${round.number}`;
+    const blob = await openVerified(blobs, sha256, { what, update: record.id });
     updates.push(await openUpdate(blob, factsOf(record, round), shared));
   }
   return updates;

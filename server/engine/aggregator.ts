@@ -9,8 +9,8 @@ export interface Aggregator {
    * counts until the caller commits the result; doing it again is harmless.
    *
    * @param signal Aborted where the result is of no use any more. It may come all the same.
-   * @throws TributaryError `storage_unavailable` where it may be tried again as it is: a storage or a
-   * worker that is away. Anything else would fail the same way again.
+   * @throws TributaryError `storage_unavailable`, `storage_full` or `blob_damaged` where it may be tried
+   * again as it is: a storage or a worker that is away. Anything else would fail the same way again.
    */
   aggregate(input: AggregationInput, signal?: AbortSignal): Promise<AggregationResult>;
   /** What is under way fails with `storage_unavailable`, and is begun again after the next start. */

@@ -3,6 +3,7 @@ import type { Assignment, AssignmentKind } from '../../protocol/messages.js';
 import type { AssignmentRecord, Checkpoint, Run } from '../core/ports.js';
 import { derivedId, randomStream } from '../core/random.js';
 import type { Candidate, Round } from '../core/round.js';
+import type { ClientId } from '../core/rules/rule.js';
 import { trainingFor } from './local-training.js';
 import { composedRule, vectorsFor } from './run-rule.js';
 
@@ -18,8 +19,25 @@ export function newAssignment(
   { clientId, role }: Candidate,
   baseVersion: number,
 ): NewAssignment {
-  const id = derivedId('assignment', runId, number, attempt, kind, clientId);
+  const id = idOf({ runId, number, attempt }, kind, clientId);
   return { id, runId, round: number, attempt, clientId, role, kind, baseVersion };
+}
+
+function idOf(
+  { runId, number, attempt }: Pick<Round, 'runId' | 'number' | 'attempt'>,
+  kind: AssignmentKind,
+  clientId: ClientId,
+): string {
+  return derivedId('assignment', runId, number, attempt, kind, clientId);
+}
+
+/**
+ * The one assignment that a client may have open in a round as it is now, invited or not; null where
+ * nobody has one. Two thousand clients that come back must not read the whole cohort each.
+ */
+export function openIdOf(round: Round, clientId: ClientId): string | null {
+  if (round.phase === 'training') return idOf(round, 'train', clientId);
+  return round.phase === 'evaluating' ? idOf(round, 'evaluate', clientId) : null;
 }
 
 const uploadPath = { train: 'update', evaluate: 'evaluation' } as const;
@@ -51,5 +69,6 @@ export function assignmentMessage(
     seed: randomStream(spec.seed, 'client', clientId, round).uint32(),
     vectors: trains ? vectorsFor(rule.needs, role).map((v) => v.name) : [],
     remainingMs: Math.max(0, remainingMs),
+    leaseMs: spec.leaseMs,
   };
 }

@@ -3,8 +3,9 @@ import { TributaryError } from '../../protocol/errors.js';
 import { layoutOf } from '../core/layout.js';
 import type { BlobStore, Checkpoint, Run } from '../core/ports.js';
 import { averageOf } from '../core/steps/ema.js';
-import { decodeModel, encodeModel, readAll, unflatten } from './checkpoints.js';
+import { decodeModel, encodeModel, unflatten } from './checkpoints.js';
 import { loadState } from './states.js';
+import { readVerified } from './verified.js';
 
 /**
  * The shared tensors averaged up to this checkpoint, rounded to float32; all others as the checkpoint
@@ -23,7 +24,8 @@ export async function averagedModel(
     throw new TributaryError('not_found', message);
   }
   const specs = spec.task.model.tensors;
-  const model = decodeModel(await readAll(await blobs.open(sha256)), specs);
+  const what = `the model of checkpoint ${version}`;
+  const model = decodeModel(await readVerified(blobs, sha256, { what }), specs);
   if (version === 0) return encodeModel(model, specs);
   const average = averageOf(await loadState(blobs, stateSha256));
   if (!average) throw new TributaryError('internal', `checkpoint ${version} has lost its average`);

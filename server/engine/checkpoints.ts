@@ -7,7 +7,7 @@ import { decodeSafetensors, encodeSafetensors } from '../../protocol/safetensors
 import { tensorKey } from '../../protocol/update.js';
 import type { Layout } from '../core/layout.js';
 import { layoutOf } from '../core/layout.js';
-import type { Blob, BlobStore, StoredBlob } from '../core/ports.js';
+import type { Blob, BlobStore, StagedBlob, StoredBlob } from '../core/ports.js';
 import type { Tensors } from '../core/rules/rule.js';
 
 export type Params = Readonly<Record<string, Float32Array>>;
@@ -22,8 +22,18 @@ export async function putBlob(
   bytes: Uint8Array,
 ): Promise<StoredBlob> {
   const staged = await blobs.stage(inPieces(bytes), bytes.byteLength);
-  await staged.commit();
+  await commitOrDiscard(staged);
   return { sha256: staged.sha256, bytes: staged.bytes };
+}
+
+/** What a disk without room does not take would else fill it, one copy with each attempt. */
+export async function commitOrDiscard(staged: StagedBlob): Promise<void> {
+  try {
+    await staged.commit();
+  } catch (error) {
+    await staged.discard().catch(() => undefined);
+    throw error;
+  }
 }
 
 /** A hash takes less than 2 GiB at a time. */

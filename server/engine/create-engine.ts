@@ -1,24 +1,25 @@
 /** The engine: one loop a run, and the verbs that gateways call. */
-import { TributaryError, parse } from '../../protocol/errors.js';
-import type { Assignment } from '../../protocol/messages.js';
-import { plainName } from '../../protocol/model.js';
-import type { Role } from '../../protocol/run.js';
+import { TributaryError } from '../../protocol/errors.js';
+import { isLive } from '../../protocol/run.js';
 import type { EvaluationReport, Receipt } from '../../protocol/update.js';
 import { referenceKernels } from '../core/kernels/reference.js';
-import type { AssignmentRecord, Client, Presence, Run, StagedBlob } from '../core/ports.js';
+import type { AssignmentRecord, Client, Presence, StagedBlob } from '../core/ports.js';
 import { inlineAggregator } from './aggregator.js';
-import { assignmentMessage } from './assignments.js';
+import { assignmentMessage, openIdOf } from './assignments.js';
+import { membership } from './clients.js';
 import { isOpen } from '../core/round.js';
 import { createRun } from './creation.js';
+import { ROOT } from './membership.js';
+import { Loops } from './loops.js';
 import type { Engine, EngineParts, EngineTools } from './engine.js';
 import { maxUploadBytes, submit } from './intake.js';
-import { loadOwnRule } from './own-rules.js';
-import { stop } from './perform.js';
-import { releaseEnded } from './recovery.js';
-import { RunLoop } from './run-loop.js';
-import { composedRule, loadRuleOf } from './run-rule.js';
+import type { FixedRun } from './known-runs.js';
+import { rememberedRuns } from './known-runs.js';
+import { planFor } from './plan.js';
+import { Retention } from './retention.js';
+import { runControl, runOf } from './run-control.js';
+import { loadRuleOf } from './run-rule.js';
 import { rememberedStates } from './states.js';
-import { hashToken, newToken } from './tokens.js';
 import { UnderWay } from './under-way.js';
 
 export function createEngine(engineParts: EngineParts): Engine {
@@ -27,33 +28,23 @@ export function createEngine(engineParts: EngineParts): Engine {
     ...engineParts,
     kernels,
     aggregator: engineParts.aggregator ?? inlineAggregator({ ...engineParts, kernels }),
+    retention: new Retention(engineParts, engineParts),
     stateOf: rememberedStates(engineParts.blobs),
   };
+  const { retention } = parts;
   const { store, clock, log } = parts;
-  const loops = new Map<string, RunLoop>();
+  const loops = new Loops(parts);
   const receiving = new UnderWay();
+  /** A coordinator that is stopping may come to lead in that very moment. */
   let closed = false;
 
-  const loopOf = (runId: string): RunLoop => {
-    const loop = loops.get(runId) ?? new RunLoop(runId, parts);
-    loops.set(runId, loop);
-    return loop;
-  };
+  const poke = (runId: string): void => loops.poke(runId);
 
-  /** Something happened in a run. After `close` nothing does: the storage may be gone. */
-  const poke = (runId: string): void => {
-    if (!closed) loopOf(runId).poke();
-  };
-
-  const runOf = async (runId: string): Promise<Run> => {
-    const run = await store.run(runId);
-    if (!run) throw new TributaryError('run_not_found', `there is no run "${runId}"`);
-    return run;
-  };
+  const knownRun = rememberedRuns(parts);
 
   /** A run whose rule is asked at once, for one of its clients: it is loaded. */
-  const readyRun = async (runId: string): Promise<Run> => {
-    const run = await runOf(runId);
+  const readyRun = async (runId: string): Promise<FixedRun> => {
+    const run = await knownRun(runId);
     await loadRuleOf(run, parts.ruleModules);
     return run;
   };
@@ -77,7 +68,7 @@ export function createEngine(engineParts: EngineParts): Engine {
 
   const receive = async (client: Client, id: string, staged: StagedBlob): Promise<Receipt> => {
     let record: AssignmentRecord;
-    let run: Run;
+    let run: FixedRun;
     try {
       record = await trainingOf(client, id);
       run = await readyRun(record.runId);
@@ -92,82 +83,67 @@ export function createEngine(engineParts: EngineParts): Engine {
 
   return {
     async start() {
-      for (const run of await store.runs()) {
-        if (run.status === 'running') {
-          poke(run.id);
-          log.info({ runId: run.id }, 'run taken up');
-        } else {
-          await releaseEnded(run, parts);
-        }
-      }
+      await loops.start();
+      if (!closed) retention.start();
+    },
+
+    async rest() {
+      await Promise.all([retention.stop(), loops.rest()]);
+    },
+
+    async look(runId) {
+      if (runId === undefined) loops.lookAtAll();
+      else await loops.lookAt(runId);
     },
 
     async close() {
       closed = true;
-      await Promise.all([receiving.settled(), ...[...loops.values()].map((loop) => loop.close())]);
+      await Promise.all([receiving.settled(), loops.close(), retention.stop()]);
     },
 
-    async createRun(input) {
-      const run = await createRun(input, clock.now(), parts);
+    async createRun(input, by = ROOT) {
+      const run = await retention.whileStoring(() =>
+        createRun(input, { at: clock.now(), by }, parts),
+      );
       poke(run.id);
       return run;
     },
 
-    async stopRun(runId, reason) {
-      for (;;) {
-        const run = await runOf(runId);
-        const round = await store.currentRound(runId);
-        if (run.status !== 'running' || !round) {
-          throw new TributaryError('run_over', `run "${runId}" is ${run.status} already`);
-        }
-        // It ended between the two looks: the next one finds the run over too.
-        if (round.closedAt !== null) continue;
-        const scene = { run, round, parts };
-        if (await stop(scene, reason, () => loopOf(runId).stop())) break;
-      }
-      poke(runId);
-      return runOf(runId);
-    },
+    ...runControl(parts, loops),
 
-    enrol: inTurn(async (runId: string, name: string, role: Role) => {
-      const run = await runOf(runId);
-      if (run.status !== 'running') {
-        throw new TributaryError('run_over', `run "${runId}" is ${run.status}`);
-      }
-      await loadOwnRule(run.spec, parts.ruleModules);
-      const client: Client = { runId, id: parse(plainName, name, 'client name'), role };
-      await refuseSecondTarget(run, client);
-      const token = newToken();
-      const event = { at: clock.now(), type: 'client-enrolled', body: { client: client.id, role } };
-      await store.enrol(client, hashToken(token), event);
-      return { client, token };
+    ...membership(parts, async (runId, clientId) => {
+      poke(runId);
+      await parts.notifications?.publish({ kind: 'client', runId, clientId });
     }),
 
-    authenticate: (token) => store.clientByToken(hashToken(token)),
-
     joined(presence: Presence) {
-      if (!closed) loopOf(presence.runId).joined(presence.id);
+      loops.joined(presence.runId, presence.id);
     },
 
     left(client) {
-      if (!closed) loopOf(client.runId).left(client.id);
+      loops.left(client.runId, client.id);
     },
 
+    plan: async (client) => planFor(await readyRun(client.runId), client),
+
     async openAssignments(client) {
-      const [run, round] = [await runOf(client.runId), await store.currentRound(client.runId)];
-      if (!round || run.status !== 'running') return [];
+      const [run, round] = [
+        await runOf(parts, client.runId),
+        await store.currentRound(client.runId),
+      ];
+      if (!round || !isLive(run.status)) return [];
+      const id = openIdOf(round, client.id);
+      const record = id === null ? null : await store.assignment(id);
+      if (!record || !isOpen(record, round)) return [];
       await loadRuleOf(run, parts.ruleModules);
-      const records = await store.assignments(run.id, round.number, round.attempt);
-      const open = records.filter((a) => a.clientId === client.id && isOpen(a, round));
+      const checkpoint = await store.checkpoint(run.id, record.baseVersion);
       const remainingMs = (round.deadline ?? clock.now()) - clock.now();
-      const messages = await Promise.all(
-        open.map(async (record): Promise<Assignment[]> => {
-          const checkpoint = await store.checkpoint(run.id, record.baseVersion);
-          return checkpoint ? [assignmentMessage(run, record, checkpoint, remainingMs)] : [];
-        }),
-      );
-      return messages.flat();
+      return checkpoint ? [assignmentMessage(run, record, checkpoint, remainingMs)] : [];
     },
+
+    heard: ({ runId }, assignmentId) => loops.heard(runId, assignmentId),
+    whileUploading: ({ runId }, assignmentId, work) =>
+      loops.whileArriving(runId, assignmentId, work),
 
     async decline(client, assignmentId, reason) {
       const record = await assignmentOf(client, assignmentId);
@@ -202,27 +178,6 @@ export function createEngine(engineParts: EngineParts): Engine {
       return taken;
     },
 
-    now: (runId) => loops.get(runId)?.now ?? 'not running',
-  };
-
-  async function refuseSecondTarget(run: Run, client: Client): Promise<void> {
-    if (client.role !== 'target' || !composedRule(run.spec).needs.target) return;
-    const other = (await store.clients(run.id)).find(
-      ({ role }: { role: Role }) => role === 'target',
-    );
-    if (other) {
-      const message = `the rule "${run.spec.rule.name}" works with one target, and "${other.id}" is it`;
-      throw new TributaryError('conflict', message);
-    }
-  }
-}
-
-/** One call after the other: two targets that are enrolled at once must see each other. */
-function inTurn<A extends unknown[], R>(work: (...args: A) => Promise<R>): typeof work {
-  let last: Promise<unknown> = Promise.resolve();
-  return (...args) => {
-    const result = last.then(() => work(...args));
-    last = result.catch(() => undefined);
-    return result;
+    now: (runId) => loops.now(runId),
   };
 }

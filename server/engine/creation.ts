@@ -15,11 +15,12 @@ import type {
 import { openRound } from '../core/round.js';
 import type { Json } from '../core/rules/rule.js';
 import { emptyState } from '../core/rules/rule.js';
-import { decodeModel, encodeModel, putBlob, putBroadcast, readAll } from './checkpoints.js';
+import { decodeModel, encodeModel, putBlob, putBroadcast } from './checkpoints.js';
 import { checkTraining } from './local-training.js';
 import { checkOwnName, loadOwnRule } from './own-rules.js';
 import type { RunRule } from './run-rule.js';
 import { broadcastOf, composedRule } from './run-rule.js';
+import { readVerified, storeAgain } from './verified.js';
 
 /** Weight of one update where neither the run nor the rule states a bound. */
 const DEFAULT_WEIGHT_MAX = 2 ** 17;
@@ -29,17 +30,28 @@ export interface CreationParts {
   readonly blobs: BlobStore;
   readonly oracles: OracleProvider;
   readonly ruleModules?: RuleModules;
+  /** Runs that may be live at once; no limit if nothing is said. */
+  readonly maxRuns?: number;
 }
 
-/** @throws TributaryError `bad_request`, `rule_unknown`, `rule_options`, `rule_needs`, `bad_model`. */
-export async function createRun(input: unknown, now: number, parts: CreationParts): Promise<Run> {
+/**
+ * @throws TributaryError `bad_request`, `too_many_runs`, `rule_unknown`, `rule_options`, `rule_needs`,
+ * `bad_model`.
+ */
+export async function createRun(
+  input: unknown,
+  { at: now, by }: { readonly at: number; readonly by: string },
+  parts: CreationParts,
+): Promise<Run> {
   const parsed = parse(runSpec, input, 'run');
+  await checkRoom(parts);
   await takeOwnRule(parsed, parts);
   const rule = composedRule(parsed);
   const spec = completed(parsed, rule);
   checkNeeds(spec, rule);
   checkTraining(spec, rule);
   checkCohort(spec);
+  checkEarlyStop(spec);
 
   const { weightMax = rule.inner.weightMax?.(rule.innerOptions) ?? DEFAULT_WEIGHT_MAX } = spec.caps;
   const run: Run = {
@@ -54,14 +66,28 @@ export async function createRun(input: unknown, now: number, parts: CreationPart
   await parts.oracles.check?.(run);
   const checkpoint = await firstCheckpoint(run, parts.blobs);
   const body = {
+    run: run.id,
     name: spec.name,
     rule: spec.rule,
     seed: spec.seed,
     model: checkpoint.sha256,
+    by,
   } as Json;
   const event = { at: now, type: 'run-created', body };
+  await keepInputs(spec, parts);
   await parts.store.createRun(run, checkpoint, openRound(run.id, 1, 1, 0, now), [event]);
   return run;
+}
+
+/** Each live run keeps timers, a rule and a state in memory. As many at once may be over by as many. */
+async function checkRoom({ store, maxRuns = Infinity }: CreationParts): Promise<void> {
+  const { running = 0, paused = 0 } = await store.countRuns();
+  const live = running + paused;
+  if (live < maxRuns) return;
+  throw new TributaryError(
+    'too_many_runs',
+    `${live} runs are live, and no more than ${maxRuns} may`,
+  );
 }
 
 /** A rule of the operator's own, where the run has one: uploaded, loaded, and of a name of its own. */
@@ -122,16 +148,38 @@ function checkCohort(spec: RunSpec): void {
   if (most < roles) refuse(`quorum.required names ${roles} roles, and the cohort has ${most}`);
 }
 
+function checkEarlyStop({ earlyStop, evaluateEvery }: RunSpec): void {
+  if (!earlyStop || evaluateEvery > 0) return;
+  const why = 'earlyStop goes by evaluations, and evaluateEvery is 0: set it to 1 or more';
+  throw new TributaryError('bad_request', `run: ${why}`, { path: 'evaluateEvery' });
+}
+
 function largestCohort({ cohort, caps }: RunSpec): number {
   return cohort.size === 'all' ? caps.cohortMax : cohort.size;
 }
 
 async function firstCheckpoint(run: Run, blobs: BlobStore): Promise<Checkpoint> {
   const { tensors } = run.spec.task.model;
-  const bytes = await readAll(await openUploaded(blobs, run.spec.init.blob, 'init.blob'));
+  const init = run.spec.init.blob;
+  await openUploaded(blobs, init, 'init.blob');
+  const bytes = await readVerified(blobs, init, { what: 'run: init.blob' });
   const stored = await putBlob(blobs, encodeModel(decodeModel(bytes, tensors), tensors));
   const broadcast = await putBroadcast(blobs, broadcastOf(run.spec, emptyState), tensors);
-  return { runId: run.id, version: 0, ...stored, stateSha256: null, broadcast };
+  return { runId: run.id, version: 0, ...stored, stateSha256: null, broadcast, collected: false };
+}
+
+/**
+ * What the run will be read from time and again is stored anew: an upload of days ago, which no run
+ * has named so far, may be about to be deleted. That it is whole shows too.
+ */
+async function keepInputs(
+  { rule, oracle }: RunSpec,
+  { blobs, ruleModules }: CreationParts,
+): Promise<void> {
+  // In a simulation the rule is loaded already, and comes from no blob.
+  if (rule.module !== undefined && ruleModules)
+    await storeAgain(blobs, rule.module, 'run: rule.module');
+  if (oracle?.kind === 'proxy') await storeAgain(blobs, oracle.data, 'run: oracle.data');
 }
 
 /** What the operator was to upload before. */

@@ -1,15 +1,19 @@
 /** The engine's face: what gateways, commands and tests may ask of it. */
-import type { GivenWeight } from '../../protocol/http.js';
+import type { GivenWeight, Plan } from '../../protocol/http.js';
 import type { Assignment } from '../../protocol/messages.js';
-import type { Role } from '../../protocol/run.js';
 import type { Kernels } from '../core/kernels/kernels.js';
 import type { RuleState } from '../core/rules/rule.js';
 import type { Aggregator } from './aggregator.js';
+import type { Meter } from './meter.js';
+import type { Retention } from './retention.js';
+import type { Membership } from './membership.js';
+import type { RunControl } from './run-control.js';
 import type { EvaluationReport, Receipt } from '../../protocol/update.js';
 import type {
   BlobStore,
   Client,
   Clock,
+  Notifications,
   OracleProvider,
   Presence,
   RuleModules,
@@ -26,6 +30,14 @@ export interface Log {
   error(facts: object, message: string): void;
 }
 
+/** The other coordinators on the same store: one of all leads, and the engines of the others rest. */
+export interface Others {
+  /** Tells the one that leads that something happened in a run. */
+  tell(runId: string): void;
+  /** Who leads, in words. */
+  leader(): string;
+}
+
 export interface EngineParts {
   readonly store: Store;
   readonly blobs: BlobStore;
@@ -38,6 +50,18 @@ export interface EngineParts {
   readonly kernels?: Kernels;
   /** Whoever gave it closes it. Rounds are aggregated in this thread if nothing is said. */
   readonly aggregator?: Aggregator;
+  /** Where there may be others: the engine rests until it is started. */
+  readonly others?: Others;
+  /** Runs that may be live at once; no limit if nothing is said. */
+  readonly maxRuns?: number;
+  /** How far apart sweeps for blobs that nothing needs are; none if nothing is said. */
+  readonly sweepEveryMs?: number;
+  /** What keeps clients from storing anything at the moment, in words; null for nothing. */
+  readonly storageComplaint?: () => string | null;
+  /** Where connections to this coordinator and the others learn what became of their clients. */
+  readonly notifications?: Pick<Notifications, 'publish'>;
+  /** Nobody counts if nothing is said. */
+  readonly meter?: Meter;
   readonly log: Log;
 }
 
@@ -45,34 +69,43 @@ export interface EngineParts {
 export interface EngineTools extends EngineParts {
   readonly kernels: Kernels;
   readonly aggregator: Aggregator;
+  readonly retention: Retention;
   /** What a run's rule has kept, by the blob of the state; see `rememberedStates`. */
   readonly stateOf: (runId: string, sha256: string | null) => Promise<RuleState>;
 }
 
-export interface Engine {
-  /** Takes up every run that is not over. The same path as running live. */
+export interface Engine extends Membership, RunControl {
+  /** Takes up every run that is not over. The same path as running live. Also after `rest`. */
   start(): Promise<void>;
+  /**
+   * Leaves all runs to another coordinator: what is under way ends without an outcome. Calls of
+   * clients and operators are still served, and whoever leads is told of them.
+   */
+  rest(): Promise<void>;
+  /** Another coordinator may have stored something: about this run, or about any. */
+  look(runId?: string): Promise<void>;
   /** Stops making progress; what is under way ends first. Stores stay open. */
   close(): Promise<void>;
 
   /**
-   * Creates a run from what an operator sent.
-   * @throws TributaryError `bad_request`, `rule_unknown`, `rule_options`, `rule_needs`, `bad_model`.
+   * Creates a run from what an operator sent. `by` is that operator, for the ledger.
+   * @throws TributaryError `bad_request`, `too_many_runs`, `rule_unknown`, `rule_options`,
+   * `rule_needs`, `bad_model`.
    */
-  createRun(spec: unknown): Promise<Run>;
-  /** @throws TributaryError `run_not_found`, `run_over`. */
-  stopRun(runId: string, reason: string): Promise<Run>;
-  /** Registers a client; the token is shown once and stored hashed. */
-  enrol(runId: string, name: string, role: Role): Promise<{ client: Client; token: string }>;
-  /** The client that a token belongs to; null for a token that was never given out. */
-  authenticate(token: string): Promise<Client | null>;
+  createRun(spec: unknown, by?: string): Promise<Run>;
 
   /** A client connected and said what it can do. The transport lists it as present already. */
   joined(presence: Presence): void;
   /** A client's last connection closed. */
   left(client: Client): void;
+  /** What its run will ask of a client. */
+  plan(client: Pick<Client, 'runId' | 'role'>): Promise<Plan>;
   /** What a client that (re)connects has to work on. */
   openAssignments(client: Client): Promise<Assignment[]>;
+  /** A client is at work on an assignment of its own: its lease begins anew. */
+  heard(client: Client, assignmentId: string): void;
+  /** Takes an upload by `work`; the lease of its assignment does not run out meanwhile. */
+  whileUploading<T>(client: Client, assignmentId: string, work: () => Promise<T>): Promise<T>;
   decline(client: Client, assignmentId: string, reason: string): Promise<void>;
 
   /**

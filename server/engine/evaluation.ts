@@ -1,6 +1,6 @@
 /** Evaluation reports of a cohort, by site and pooled. */
 import type { Evaluation } from '../../protocol/http.js';
-import type { Metrics } from '../../protocol/update.js';
+import type { Metrics } from '../../protocol/metrics.js';
 import type { AssignmentRecord } from '../core/ports.js';
 
 /**

@@ -11,27 +11,31 @@ import {
   checkMetrics,
   checkReported,
   checkTensors,
+  countFlags,
+  countedExamples,
   isMeasure,
   maxUpdateBytes,
 } from '../core/admission.js';
 import type { Kernels } from '../core/kernels/kernels.js';
 import type { Layout } from '../core/layout.js';
 import { layoutOf, tiles } from '../core/layout.js';
-import type { AssignmentRecord, Blob, Run, StagedBlob, UpdateRow } from '../core/ports.js';
+import type { AssignmentRecord, Blob, StagedBlob, UpdateRow } from '../core/ports.js';
 import { needsUpdates } from '../core/round.js';
 import type { UpdateFacts } from '../core/rules/rule.js';
 import type { EngineTools } from './engine.js';
+import { trainingFor } from './local-training.js';
+import type { FixedRun } from './known-runs.js';
 import type { RunRule } from './run-rule.js';
 import { composedRule, vectorsFor } from './run-rule.js';
 import { readHeader, readTile } from './update-file.js';
 
 type Judgement = Pick<
   UpdateRow,
-  'numExamples' | 'numSteps' | 'norm' | 'maxAbs' | 'metrics' | 'error'
+  'numExamples' | 'numSteps' | 'norm' | 'maxAbs' | 'metrics' | 'flags' | 'error'
 >;
 
 /** Greatest length of an upload by a client with this role. */
-export function maxUploadBytes({ spec }: Run, role: Role): number {
+export function maxUploadBytes({ spec }: FixedRun, role: Role): number {
   return maxUpdateBytes(spec.task.model.tensors, vectorsFor(composedRule(spec).needs, role));
 }
 
@@ -42,7 +46,7 @@ export function maxUploadBytes({ spec }: Run, role: Role): number {
  * @throws TributaryError `assignment_used`, `storage_unavailable`.
  */
 export async function submit(
-  run: Run,
+  run: FixedRun,
   record: AssignmentRecord,
   staged: StagedBlob,
   tools: EngineTools,
@@ -60,10 +64,11 @@ export async function submit(
   try {
     // An assignment that has its receipt already gets the same one, whatever the bytes look like now.
     const judgement = record.update ? unread(null) : await judge(run, record, staged, tools);
-    counts = record.state === 'invited' && judgement.error === null;
+    counts = isRepeated(record, staged) || (record.state === 'invited' && !judgement.error);
     await (counts ? staged.commit() : staged.discard());
     settled = true;
     const receipt = await store.record(record.id, row(judgement));
+    tellFlags(receipt, judgement, tools);
     // One that is late may have been committed by an earlier attempt whose answer was lost.
     const mayBeStored = counts || receipt.status === 'late';
     if (mayBeStored && !(await isNeeded(receipt, run, record, store))) await blobs.delete(sha256);
@@ -76,20 +81,40 @@ export async function submit(
   }
 }
 
+/** Told once, with the receipt; who looks at the round later finds the flags beside the update. */
+function tellFlags(receipt: Receipt, { flags }: Judgement, { log }: EngineTools): void {
+  const { status, duplicate, runId, round, clientId: client, assignmentId: assignment } = receipt;
+  if (status !== 'accepted' || duplicate || flags.length === 0) return;
+  log.info({ runId, round, client, assignment, flags }, 'the counts of an update look odd');
+}
+
 /**
  * Whether the committed bytes have a use. Of two uploads of the same bytes, the slower one may commit
  * them once more when the round was folded and had deleted them: nobody would delete them again.
  */
 async function isNeeded(
   { status, duplicate }: Receipt,
-  { id: runId, spec }: Run,
-  { round, attempt }: AssignmentRecord,
+  { spec }: FixedRun,
+  record: AssignmentRecord,
   store: EngineTools['store'],
 ): Promise<boolean> {
   if (status !== 'accepted') return false;
   if (!duplicate || spec.keepUpdates) return true;
+  return isUnderWay(record, store);
+}
+
+/** Whether the round still takes updates, or folds those that it has. */
+async function isUnderWay(
+  { runId, round, attempt }: AssignmentRecord,
+  store: EngineTools['store'],
+): Promise<boolean> {
   const current = await store.currentRound(runId);
   return current?.number === round && current.attempt === attempt && needsUpdates(current);
+}
+
+/** Sent once more, it is stored once more: what had been lost or altered of it is whole again. */
+function isRepeated({ state, update }: AssignmentRecord, { sha256 }: StagedBlob): boolean {
+  return state === 'accepted' && update?.sha256 === sha256;
 }
 
 function isUsed(error: unknown): boolean {
@@ -98,12 +123,12 @@ function isUsed(error: unknown): boolean {
 
 /** What is recorded of an update whose content says nothing. */
 function unread(error: UpdateRow['error']): Judgement {
-  return { numExamples: 0, numSteps: 0, norm: 0, maxAbs: 0, metrics: {}, error };
+  return { numExamples: 0, numSteps: 0, norm: 0, maxAbs: 0, metrics: {}, flags: [], error };
 }
 
 /** Reads an upload and says what is in it, or why it is refused. Never throws for its content. */
 async function judge(
-  run: Run,
+  run: FixedRun,
   record: AssignmentRecord,
   blob: Blob,
   tools: EngineTools,
@@ -111,14 +136,18 @@ async function judge(
   try {
     return await examine(run, record, blob, tools);
   } catch (error) {
+    if (!(error instanceof TributaryError)) throw error;
+    // The state that it is weighed by goes with its round: it is late, whatever is in it.
+    const isLate = error.code === 'blob_damaged' && !(await isUnderWay(record, tools.store));
+    if (isLate) return unread(null);
     // A fault of ours is not the client's: nothing is recorded, and it may send again.
-    if (!(error instanceof TributaryError) || error.status >= 500) throw error;
+    if (error.status >= 500) throw error;
     return unread(error.toBody());
   }
 }
 
 async function examine(
-  run: Run,
+  run: FixedRun,
   record: AssignmentRecord,
   blob: Blob,
   tools: EngineTools,
@@ -127,7 +156,8 @@ async function examine(
   const rule = composedRule(run.spec);
   const header = await readHeader(blob);
   const reported = reportedFacts(header);
-  checkReported(reported, record.id);
+  const { examplesMax } = run.spec.caps;
+  checkReported(reported, record.id, examplesMax);
   checkMetrics(reported, rule.needs);
   const needs = vectorsFor(rule.needs, record.role);
   const vectors = checkTensors(header.tensors, specs, needs);
@@ -148,13 +178,17 @@ async function examine(
   );
   const maxAbs = Math.max(delta.maxAbs, ...others.map((other) => other.maxAbs));
 
-  const { numExamples, numSteps, metrics } = reported;
+  // From here on the number that counts: what is stored, weighed and replayed is the same.
+  const numExamples = countedExamples(reported.numExamples, examplesMax);
+  const { numSteps, metrics } = reported;
   const facts: UpdateFacts = {
     ...{ clientId: record.clientId, role: record.role, numExamples, numSteps, metrics },
     ...{ norm: delta.norm, maxAbs: delta.maxAbs, baseVersion: record.baseVersion, staleness: 0 },
   };
   checkCaps(maxAbs, await weightOf(rule, facts, record, tools), run.fold);
-  return { numExamples, numSteps, metrics, norm: delta.norm, maxAbs: delta.maxAbs, error: null };
+  const flags = countFlags(reported, trainingFor(run.spec, rule, record.role), examplesMax);
+  const { norm } = delta;
+  return { numExamples, numSteps, metrics, norm, maxAbs: delta.maxAbs, flags, error: null };
 }
 
 function reportedFacts({ metadata }: SafetensorsHeader): ReportedFacts {

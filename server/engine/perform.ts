@@ -3,23 +3,37 @@
  * compare-and-swap, and only then tells anybody. Losing the swap is no error: somebody else did the
  * same duty, and the loop looks again.
  */
+import type { ErrorCode } from '../../protocol/errors.js';
 import { TributaryError } from '../../protocol/errors.js';
-import type { AssignmentRecord, RoundChanges } from '../core/ports.js';
-import type { Candidate, Duty, RoundEvent } from '../core/round.js';
-import { isEvaluated, openRound, step } from '../core/round.js';
+import type { AssignmentRecord } from '../core/ports.js';
+import type { Duty } from '../core/duties.js';
+import type { Candidate, RoundEvent } from '../core/round.js';
+import { isEvaluated, openRound } from '../core/round.js';
 import type { AggregationResult } from './aggregation.js';
 import { assignmentMessage, newAssignment } from './assignments.js';
 import { backOff } from './back-off.js';
+import { isGivenUp } from './damage.js';
+import { ending } from './ending.js';
 import { pooled } from './evaluation.js';
+import { begin, drop, replace } from './invitations.js';
 import type { Scene } from './scene.js';
 import {
   announce,
   assignmentsOf,
   checkpointOf,
+  commit,
   countTrainers,
   event,
   releaseUpdates,
 } from './scene.js';
+
+/** What the operator makes good, or another coordinator, and the round goes on where it was. */
+const passing: readonly ErrorCode[] = [
+  'storage_unavailable',
+  'storage_full',
+  'blob_damaged',
+  'standby',
+];
 
 /** A duty that changes something; the others only wait. */
 type ActiveDuty = Exclude<Duty, { do: 'wait' }>;
@@ -27,10 +41,11 @@ type ActiveDuty = Exclude<Duty, { do: 'wait' }>;
 export async function perform(duty: ActiveDuty, scene: Scene): Promise<void> {
   switch (duty.do) {
     case 'begin':
-      return begin(scene, duty.cohort);
+      return begin(scene, duty.cohort, duty.wanted);
     case 'drop':
-      await scene.parts.store.drop(duty.assignmentId);
-      return;
+      return drop(scene, duty.assignmentId, duty.clientId, duty.reason);
+    case 'replace':
+      return replace(scene, duty.cohort);
     case 'close-collection':
       return closeCollection(scene);
     case 'aggregate':
@@ -40,34 +55,6 @@ export async function perform(duty: ActiveDuty, scene: Scene): Promise<void> {
     case 'abandon':
       return abandon(scene, duty.reason);
   }
-}
-
-/** Steps the round and stores it; false where another engine was first. */
-async function commit(scene: Scene, event: RoundEvent, changes: RoundChanges): Promise<boolean> {
-  return scene.parts.store.commit(step(scene.round, event), changes);
-}
-
-async function begin(scene: Scene, cohort: readonly Candidate[]): Promise<void> {
-  const { run, round, parts } = scene;
-  const base = await checkpointOf(scene, round.baseVersion);
-  const at = parts.clock.now();
-  const { deadlineMs } = run.spec;
-  const assignments = cohort.map((client) =>
-    newAssignment(round, 'train', client, round.baseVersion),
-  );
-  const began = await commit(
-    scene,
-    { type: 'begin', at, deadline: at + deadlineMs },
-    {
-      assignments,
-      events: [event(scene, 'round-began', { cohort: cohort.map((c) => c.clientId) })],
-    },
-  );
-  if (!began) return;
-  for (const record of assignments) {
-    parts.transport.assign(record.clientId, assignmentMessage(run, record, base, deadlineMs));
-  }
-  announce(scene, { round: round.number, version: round.baseVersion });
 }
 
 async function closeCollection(scene: Scene): Promise<void> {
@@ -92,17 +79,20 @@ async function commitAggregate(scene: Scene): Promise<void> {
   let committed: boolean;
   try {
     const base = await checkpointOf(scene, round.baseVersion);
-    const numClients = await countTrainers(scene);
+    const numClients = await countTrainers(scene, { expired: true });
     const input = { run, round, base, accepted, numClients };
-    const result = await parts.aggregator.aggregate(input, scene.signal);
-    committed = await storeResult(scene, result, accepted);
+    committed = await parts.retention.whileStoring(async () => {
+      const result = await parts.aggregator.aggregate(input, scene.signal);
+      return storeResult(scene, result, accepted);
+    });
+    if (committed) parts.retention.superseded(run, base);
   } catch (error) {
     // The run was stopped, and the round abandoned with it: what went wrong since then is nobody's.
     if (scene.signal?.aborted) return;
     // A storage that is away comes back, and the same updates are folded then. Anything else would
     // fail the same way for ever (a weight that is no number cannot be stored, say), so the round
     // ends with its reason.
-    if (error instanceof TributaryError && error.code === 'storage_unavailable') throw error;
+    if (isPassing(error) && !(await isGivenUp(scene, error))) throw error;
     parts.log.error({ runId: run.id, round: round.number, err: error }, 'aggregation failed');
     return abandon(
       scene,
@@ -110,6 +100,10 @@ async function commitAggregate(scene: Scene): Promise<void> {
     );
   }
   if (committed) await releaseUpdates(scene, accepted);
+}
+
+function isPassing(error: unknown): boolean {
+  return error instanceof TributaryError && passing.includes(error.code);
 }
 
 async function storeResult(
@@ -126,10 +120,11 @@ async function storeResult(
   const evaluateUntil = assignments.length > 0 ? at + run.spec.evaluateDeadlineMs : null;
   const given = accepted.map(({ id, clientId, update }) => ({
     clientId,
+    assignment: id,
     update: update!.sha256,
     weight: weights[id],
   }));
-  const ends = evaluateUntil === null ? ending(scene, version, at) : {};
+  const ends = evaluateUntil === null ? await ending(scene, version, at, null) : {};
   const committed = await commit(
     scene,
     { type: 'commit', at, version, evaluateUntil },
@@ -167,26 +162,11 @@ async function endEvaluation(scene: Scene): Promise<void> {
   const version = round.version!;
   const at = parts.clock.now();
   const evaluation = pooled(version, await assignmentsOf(scene));
-  const ends = ending(scene, version, at);
+  const ends = await ending(scene, version, at, evaluation);
   const changes = { ...ends, ...(evaluation ? { evaluation } : {}) };
   if (!(await commit(scene, { type: 'end-evaluation', at }, changes))) return;
   announce(scene, { round: round.number, version, ...ends.run });
   await tellClosed(scene, `the evaluation of round ${round.number} is over`);
-}
-
-/** What follows a round that committed: the next one, or the end of the run. */
-function ending(
-  scene: Scene,
-  version: number,
-  at: number,
-): Pick<RoundChanges, 'next' | 'run' | 'events'> {
-  const { run, round } = scene;
-  if (version < run.spec.rounds)
-    return { next: openRound(run.id, round.number + 1, 1, version, at) };
-  return {
-    run: { status: 'completed', reason: null },
-    events: [event(scene, 'run-completed', { version })],
-  };
 }
 
 /** Ends the round without a model; tries again while the run's retries last. */
@@ -215,19 +195,29 @@ async function abandon(scene: Scene, reason: string): Promise<void> {
   await afterAbandoning(scene, reason);
 }
 
+/** Why an operator did something, and who it was. */
+export interface Cause {
+  readonly reason: string;
+  readonly by: string;
+}
+
 /**
  * An operator ends the run.
  * @param onStopped called once that is stored, before anything that the round works on is deleted
  * @returns false where the round moved on meanwhile: load and try again.
  */
-export async function stop(scene: Scene, reason: string, onStopped: () => void): Promise<boolean> {
+export async function stop(
+  scene: Scene,
+  { reason, by }: Cause,
+  onStopped: () => void,
+): Promise<boolean> {
   const { round, parts } = scene;
   const at = parts.clock.now();
   const stopped = { status: 'stopped' as const, reason };
   const last: RoundEvent =
     round.phase === 'evaluating' ? { type: 'end-evaluation', at } : { type: 'abandon', at, reason };
-  const events = [event(scene, 'run-stopped', { reason })];
-  if (!(await commit(scene, last, { run: stopped, events }))) return false;
+  const events = [event(scene, 'run-stopped', { reason, by })];
+  if (!(await commit(scene, last, { run: stopped, byOperator: true, events }))) return false;
   onStopped();
   announce(scene, { round: round.number, version: round.version ?? round.baseVersion, ...stopped });
   // The run is stopped already: an error now would make the operator think that it is not.

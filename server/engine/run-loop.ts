@@ -3,10 +3,13 @@
  * again until there is nothing to do but wait. Nothing that matters is kept in memory, so the loop
  * of a restarted coordinator goes on where the killed one stopped.
  */
+import type { RunStatus } from '../../protocol/run.js';
+import { isLive } from '../../protocol/run.js';
 import { byClientId } from '../core/cohort.js';
+import type { View } from '../core/duties.js';
+import { duties } from '../core/duties.js';
 import type { Run } from '../core/ports.js';
-import type { Candidate, Round, View } from '../core/round.js';
-import { duties } from '../core/round.js';
+import type { Candidate, Round } from '../core/round.js';
 import { Attendance } from './attendance.js';
 import { backOff } from './back-off.js';
 import type { EngineTools } from './engine.js';
@@ -15,7 +18,7 @@ import { perform } from './perform.js';
 import { catchUp } from './recovery.js';
 import { composedRule } from './run-rule.js';
 import type { Scene } from './scene.js';
-import { countTrainers } from './scene.js';
+import { announce, countTrainers } from './scene.js';
 
 export class RunLoop {
   private working: Promise<void> = Promise.resolve();
@@ -25,11 +28,15 @@ export class RunLoop {
   private failures = 0;
   /** Something may be stored that nobody was told: after the start, and after a failure. */
   private uncertain = true;
+  /** The status that clients were told last; null before the first. */
+  private told: RunStatus | null = null;
   private cancelWake: () => void = () => undefined;
   private readonly attendance: Attendance;
   private readonly stopped = new AbortController();
   /** What the run is doing, in words. */
   now = 'starting';
+  /** The run is over, and everybody who is here was told: nothing will happen in it any more. */
+  isOver = false;
 
   constructor(
     private readonly runId: string,
@@ -39,13 +46,22 @@ export class RunLoop {
   }
 
   joined(clientId: string): void {
-    this.attendance.joined(clientId);
+    this.attendance.seen(clientId);
     this.poke();
   }
 
   left(clientId: string): void {
-    this.attendance.left(clientId);
+    this.attendance.seen(clientId);
     this.poke();
+  }
+
+  /** A client is at work on an assignment. Nothing to look at: at most somebody is waited for longer. */
+  heard(assignmentId: string): void {
+    this.attendance.leases.heard(assignmentId);
+  }
+
+  whileArriving<T>(assignmentId: string, work: () => Promise<T>): Promise<T> {
+    return this.attendance.leases.whileArriving(assignmentId, work);
   }
 
   /** Something happened: look again. Any number of pokes while it works make one more look. */
@@ -59,6 +75,14 @@ export class RunLoop {
   /** An operator has stopped the run: a round that is being aggregated is not waited for. */
   stop(): void {
     this.stopped.abort();
+  }
+
+  /** Stopped by way of another coordinator, which could not tell those who are connected here. */
+  endedElsewhere(): void {
+    if (this.stopped.signal.aborted) return;
+    this.uncertain = true;
+    this.stop();
+    this.poke();
   }
 
   async close(): Promise<void> {
@@ -113,13 +137,16 @@ export class RunLoop {
     }
     const scene = { run, round, parts: this.parts, signal: this.stopped.signal };
     // A run that is over is never held up by a rule that does not load any more.
-    if (run.status === 'running') await loadOwnRule(run.spec, this.parts.ruleModules);
+    if (isLive(run.status)) await loadOwnRule(run.spec, this.parts.ruleModules);
+    if (run.status === 'stopped') this.endedElsewhere();
     if (this.uncertain) await this.catchUp(scene);
     if (this.uncertain) return;
-    if (run.status !== 'running') {
+    if (!isLive(run.status)) {
       this.now = run.status;
+      this.isOver = true;
       return;
     }
+    this.tellStatus(scene);
     let acted = false;
     for (const duty of duties(round, await this.view(run, round))) {
       // Somebody came back while others were dropped: it must not be dropped after them.
@@ -136,6 +163,15 @@ export class RunLoop {
     this.again ||= acted;
   }
 
+  /** Pausing and resuming is stored by whoever was asked: here are those who are to hear of it. */
+  private tellStatus(scene: Scene): void {
+    const { run, round } = scene;
+    const before = this.told;
+    this.told = run.status;
+    if (before === null || before === run.status) return;
+    announce(scene, { round: round.number, version: round.version ?? round.baseVersion });
+  }
+
   /** Where another engine ended the run meanwhile, clients were just told otherwise: once more, then. */
   private async catchUp(scene: Scene): Promise<void> {
     await catchUp(scene);
@@ -147,18 +183,24 @@ export class RunLoop {
   private async view(run: Run, round: Round): Promise<View> {
     const { clock, transport } = this.parts;
     const present = transport.present(this.runId);
+    const here = new Set(present.map(({ id }) => id));
+    const invited = await this.attendance.invited(round);
     const candidates = present
-      .filter(({ trains, role }) => trains && role !== 'evaluator')
+      .filter(({ id, trains, role }) => trains && role !== 'evaluator' && !invited.has(id))
       .map(({ id, role }): Candidate => ({ clientId: id, role }))
       .sort(byClientId);
-    const here = new Set(present.map(({ id }) => id));
     return {
       now: clock.now(),
+      since: this.attendance.startedAt,
       spec: run.spec,
+      paused: run.status === 'paused',
       minUpdates: composedRule(run.spec).minUpdates,
-      enrolled: round.phase === 'waiting' ? await countTrainers({ run, parts: this.parts }) : 0,
+      enrolled:
+        round.phase === 'waiting' && run.spec.cohort.size === 'all'
+          ? await countTrainers({ run, parts: this.parts }, { expired: false })
+          : 0,
       candidates,
-      absences: await this.attendance.absences(run, round, here),
+      ...(await this.attendance.missing(run, round, here)),
       returningUntil: await this.attendance.returningUntil(run, round, here),
     };
   }

@@ -1,12 +1,13 @@
 /** The state of rule and optimizer at rest: a safetensors blob, its values in the metadata. */
 import { TributaryError } from '../../protocol/errors.js';
 import { decodeSafetensors, encodeSafetensors } from '../../protocol/safetensors.js';
-import type { Blob, BlobStore } from '../core/ports.js';
+import type { BlobStore } from '../core/ports.js';
 import { RULE_PREFIX } from '../core/rules/compose.js';
 import type { Json, RuleState } from '../core/rules/rule.js';
 import { emptyState } from '../core/rules/rule.js';
-import { putBlob, readAll } from './checkpoints.js';
+import { putBlob } from './checkpoints.js';
 import { readHeader } from './update-file.js';
+import { readVerified } from './verified.js';
 
 const STATE_VALUES = 'tributary.values';
 
@@ -60,13 +61,13 @@ function lost(name: string, why: string): TributaryError {
   return new TributaryError('internal', `the rule's state cannot be stored: "${name}" ${why}`);
 }
 
-/** @throws TributaryError `storage_unavailable` for a blob that is missing or is no state. */
+const named = { what: 'the state of rule and optimizer' };
+
+/** @throws TributaryError `blob_damaged` for a blob that is missing, altered, or no state. */
 export async function loadState(blobs: BlobStore, sha256: string | null): Promise<RuleState> {
   if (sha256 === null) return emptyState;
-  const blob = await blobs.open(sha256);
-  const { tensors, metadata } = await ours(blob, async () =>
-    decodeSafetensors(await readAll(blob)),
-  );
+  const bytes = await readVerified(blobs, sha256, named);
+  const { tensors, metadata } = await ours(sha256, () => decodeSafetensors(bytes));
   const arrays = Object.entries(tensors).map(([name, { data }]) => {
     if (!(data instanceof Float64Array)) throw notFloat64(name);
     return [name, data] as const;
@@ -80,8 +81,9 @@ export async function loadState(blobs: BlobStore, sha256: string | null): Promis
  */
 export async function loadRuleState(blobs: BlobStore, sha256: string | null): Promise<RuleState> {
   if (sha256 === null) return emptyState;
+  // Not read whole to be hashed: that is done before clients are invited, and before updates are folded.
   const blob = await blobs.open(sha256);
-  const { tensors, metadata } = await ours(blob, () => readHeader(blob));
+  const { tensors, metadata } = await ours(sha256, () => readHeader(blob));
   const arrays: [string, Float64Array][] = [];
   for (const [name, { dtype, begin, end }] of tensors) {
     if (!name.startsWith(RULE_PREFIX)) continue;
@@ -94,13 +96,13 @@ export async function loadRuleState(blobs: BlobStore, sha256: string | null): Pr
 }
 
 /** A file of ours that is damaged is no fault of the client whose update is weighed with it. */
-async function ours<T>({ sha256 }: Blob, read: () => Promise<T>): Promise<T> {
+async function ours<T>(sha256: string, read: () => T | Promise<T>): Promise<T> {
   try {
     return await read();
   } catch (cause) {
     if (!(cause instanceof TributaryError) || cause.code !== 'bad_safetensors') throw cause;
     const message = `the state ${sha256} is damaged: ${cause.message}`;
-    throw new TributaryError('storage_unavailable', message, undefined, { cause });
+    throw new TributaryError('blob_damaged', message, undefined, { cause });
   }
 }
 
@@ -109,7 +111,7 @@ function valuesIn(metadata: Readonly<Record<string, string>>): Record<string, Js
 }
 
 function notFloat64(name: string): TributaryError {
-  return new TributaryError('storage_unavailable', `state tensor "${name}" is not float64`);
+  return new TributaryError('blob_damaged', `state tensor "${name}" is not float64`);
 }
 
 /** Runs whose state is kept in memory. */

@@ -3,6 +3,7 @@ import { tfjsEvaluator, tfjsTrainer } from '../../client/tfjs/trainer.js';
 import type { TrainFunction } from '../../client/types.js';
 import { TributaryError } from '../../protocol/errors.js';
 import type { RunState } from '../../protocol/messages.js';
+import { isLive } from '../../protocol/run.js';
 import type { Receipt } from '../../protocol/update.js';
 import type { Run } from '../core/ports.js';
 import { Coalition } from './coalition.js';
@@ -29,7 +30,7 @@ export async function connectAll(
   const clients = simulatedClients(network);
   const { promise: over, resolve: ended, reject: failed } = deferred<RunState>();
   const onRun = (state: RunState): void => {
-    if (state.status !== 'running') ended(state);
+    if (!isLive(state.status)) ended(state);
   };
   // A result without one of its clients, or without its evaluation, must not pass for one.
   const onFailure = (error: unknown): void => failed(error);

@@ -1,6 +1,6 @@
 /** The loop: every seed, every rule, one run each, and what came of it. */
 import { TributaryError } from '../../protocol/errors.js';
-import type { Metrics } from '../../protocol/update.js';
+import type { Metrics } from '../../protocol/metrics.js';
 import type { ExperimentResult } from './experiment.js';
 import { runExperiment } from './experiment.js';
 import type { Simulation } from './simulation-file.js';

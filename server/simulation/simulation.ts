@@ -77,7 +77,8 @@ function commonOf(
     trainingByRole,
     rounds,
     evaluateEvery,
-    cohort: { size, waitMs: 60_000 },
+    // The same clients count each time, whichever of them is faster today.
+    cohort: { size, overSelection: 1, waitMs: 60_000 },
     // Everybody but attackers whose updates were refused: that must not end the run.
     quorum: { min: Math.max(1, size - attackers), share: 0 },
     caps: { cohortMax: clients, ...(attackers > 0 && { deltaMax: DELTA_MAX }), ...given },

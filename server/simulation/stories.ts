@@ -150,7 +150,9 @@ export function specOf(
     rule,
     ...(optimizer && { optimizer }),
     ...(after && { after }),
-    cohort: { size: story.clients.length, waitMs: 60_000 },
+    // Clients take turns on one processor: who is silent waits for its own.
+    leaseMs: 600_000,
+    cohort: { size: story.clients.length, overSelection: 1, waitMs: 60_000 },
     ...story.common,
     ...(training && { training: { ...story.common.training, ...training } }),
     init: { blob: blobs.init },

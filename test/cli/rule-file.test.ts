@@ -235,7 +235,7 @@ describe('the module of a rule in a store', () => {
     const { sha256 } = await putBlob(inner, Buffer.from('export default 1;'));
     const modules = storedRuleModules({ open: () => inner.open(sha256) });
     await expect(modules.load('0'.repeat(64))).rejects.toMatchObject({
-      code: 'storage_unavailable',
+      code: 'blob_damaged',
       message: expect.stringContaining('000000000000') as string,
     });
   });

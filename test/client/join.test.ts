@@ -1,6 +1,7 @@
 /** Taking part in rounds, seen from a coordinator that the test plays. */
 import { describe, expect, it } from 'vitest';
 import type { TrainRequest } from '../../client/types.js';
+import { TributaryError } from '../../protocol/errors.js';
 import { decodeSafetensors, encodeSafetensors } from '../../protocol/safetensors.js';
 import {
   accept,
@@ -271,18 +272,25 @@ describe('taking part in a round', () => {
 });
 
 describe('when an assignment cannot be done', () => {
-  it('declines with the message that training threw, and trains in the next round', async () => {
+  it.each<[Error, string]>([
+    [new RangeError('row 7: "Anna Smith" is out of range'), 'RangeError'],
+    [new TributaryError('unauthorized', 'no access to /data/smith.csv'), 'unauthorized'],
+    [Object.assign(new Error('born 1961'), { name: 'Anna Smith' }), 'Error'],
+  ])('declines with the kind of what training threw (%o), and trains on', async (thrown, kind) => {
     let calls = 0;
     void start({
       train: (request) => {
-        if (++calls === 1) throw new Error('the scanner is off');
+        if (++calls === 1) throw thrown;
         return nowTrain(request);
       },
     });
     await log.nth('connected');
     coordinator.emit('assignment', coordinator.assignment('a1'));
     await until(() => coordinator.declines.length === 1);
-    expect(coordinator.declines).toEqual([{ assignmentId: 'a1', reason: 'the scanner is off' }]);
+    // Its words may quote the data: they are for the site alone.
+    const reason = `training failed at the site (${kind})`;
+    expect(coordinator.declines).toEqual([{ assignmentId: 'a1', reason }]);
+    expect((await log.nth('declined')).error).toBe(thrown);
     coordinator.emit('assignment', coordinator.assignment('a2', { round: 5 }));
     expect((await log.nth('receipt')).work.id).toBe('a2');
   });
@@ -300,7 +308,10 @@ describe('when an assignment cannot be done', () => {
       },
     });
     await until(() => coordinator.declines.length === 2);
-    expect(coordinator.declines[1]).toEqual({ assignmentId: 'a1', reason: 'no data' });
+    expect(coordinator.declines[1]).toEqual({
+      assignmentId: 'a1',
+      reason: 'training failed at the site (Error)',
+    });
     expect(calls).toBe(1);
   });
 

@@ -25,7 +25,8 @@ const result: TrainResult = {
   params: { ...model, w: Float32Array.of(0.3, 2 ** -30), mean: Float32Array.of(5.5) },
   numExamples: 3,
 };
-const plain = { id: 'a1', vectors: [] };
+const training = { epochs: 2, batchSize: 2 };
+const plain = { id: 'a1', vectors: [], training };
 
 function decoded(assignment: Parameters<typeof encodeUpdate>[0], trained: TrainResult) {
   return decodeSafetensors(encodeUpdate(assignment, specs, model, trained));
@@ -45,10 +46,11 @@ describe('an update', () => {
     });
   });
 
-  it('says for which assignment it is, and that one step was made where none are counted', () => {
+  it('says for which assignment it is, and that the steps that were asked for were made where none are counted', () => {
     const facts = (trained: TrainResult) =>
       JSON.parse(decoded(plain, trained).metadata['tributary.update']) as unknown;
-    const stated = { assignmentId: 'a1', numExamples: 3, numSteps: 1, metrics: {} };
+    // Three examples in batches of two, twice.
+    const stated = { assignmentId: 'a1', numExamples: 3, numSteps: 4, metrics: {} };
     expect(facts(result)).toEqual(stated);
     const counted = { ...result, numSteps: 12, metrics: { loss: 0.25 } };
     expect(facts(counted)).toEqual({ ...stated, numSteps: 12, metrics: { loss: 0.25 } });
@@ -62,7 +64,7 @@ describe('an update', () => {
       batches: { w: Float32Array.of(7, 8) },
     };
     const keys = (asked: string[]) =>
-      Object.keys(decoded({ id: 'a1', vectors: asked }, { ...result, vectors }).tensors).sort();
+      Object.keys(decoded({ ...plain, vectors: asked }, { ...result, vectors }).tensors).sort();
     const deltas = ['delta/mean', 'delta/w'];
     expect(keys([])).toEqual(deltas);
     expect(keys(['batch'])).toEqual(['batch.0/w', 'batch.1/w', ...deltas]);

@@ -3,10 +3,11 @@ import { describe, expect, it } from 'vitest';
 import type { TrainResult } from '../../client/types.js';
 import type { ErrorCode } from '../../protocol/errors.js';
 import { decodeSafetensors, encodeSafetensors } from '../../protocol/safetensors.js';
-import { accept, receiptFor, refuse, sha256, task } from './support/fake-coordinator.js';
+import { accept, duplicate, refuse, sha256, task } from './support/fake-coordinator.js';
 import {
   coordinator,
   clock,
+  leave,
   log,
   useHarness,
   start,
@@ -147,9 +148,7 @@ describe('uploading', () => {
       },
       // On its way when the new welcome says nothing of the assignment, and lost after that.
       () => undefined,
-      (arrival) => {
-        arrival.response.json({ receipt: receiptFor(arrival, { duplicate: true }) });
-      },
+      duplicate,
     ];
     const summary = start({ train: nowTrain });
     await log.nth('connected', 2);
@@ -189,6 +188,32 @@ describe('uploading', () => {
     expect(coordinator.declines).toEqual([]);
   });
 
+  it('asks once for a receipt that was lost when the run ended meanwhile', async () => {
+    coordinator.open = [coordinator.assignment('a1')];
+    coordinator.answers = [() => undefined, duplicate];
+    const summary = start({ train: nowTrain });
+    await until(() => coordinator.arrivals.length === 1);
+    const [arrival] = coordinator.arrivals;
+    coordinator.tellsWeight('a1', { weight: 0.5, sha256: sha256(arrival.body) });
+    finishRun();
+    await log.nth('run');
+    arrival.cut();
+    expect(await summary).toMatchObject({ rounds: [4], receipts: [{ duplicate: true }] });
+    expect(coordinator.arrivals).toHaveLength(2);
+    expect(coordinator.arrivals[1].body).toEqual(arrival.body);
+  });
+
+  it('does not ask for it where the caller leaves', async () => {
+    coordinator.open = [coordinator.assignment('a1')];
+    coordinator.answers = [() => undefined];
+    const summary = start({ train: nowTrain });
+    await until(() => coordinator.arrivals.length === 1);
+    leave.abort();
+    coordinator.arrivals[0].cut();
+    expect(await summary).toMatchObject({ status: 'left', receipts: [] });
+    expect(coordinator.gets.filter((path) => path.endsWith('weight'))).toEqual([]);
+  });
+
   it('ends an assignment for which another update was taken', async () => {
     coordinator.open = [coordinator.assignment('a1')];
     coordinator.answers = [refuse('assignment_used')];
@@ -208,20 +233,22 @@ describe('uploading', () => {
     expect(coordinator.declines[0].reason).toBe('refused: too_large');
   });
 
-  it('waits as long as the coordinator asks for before it sends again', async () => {
+  it('waits as long as the coordinator asks for and a little more before it sends again', async () => {
     coordinator.open = [coordinator.assignment('a1')];
     coordinator.answers = [
       (arrival) => {
         arrival.response.set('retry-after', '7');
         refuse('rate_limited')(arrival);
       },
+      // To the millisecond, where it says so itself.
+      refuse('storage_full', undefined, 4_000),
       // A proxy's own page, while the coordinator restarts.
       (arrival) => arrival.response.status(502).send('<h1>Bad gateway</h1>'),
       accept,
     ];
     void start({ train: nowTrain });
     await log.nth('receipt');
-    expect(log.of('retry').map(({ delayMs }) => delayMs)).toEqual([7000, 375]);
+    expect(log.of('retry').map(({ delayMs }) => delayMs)).toEqual([7875, 4500, 750]);
   });
 
   it('gives up a connection on which nothing moves, and sends again', async () => {

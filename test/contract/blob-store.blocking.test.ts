@@ -28,7 +28,7 @@ describe('a directory whose readers block', () => {
     await blob.read(0, 10);
     await truncate(blobPath(root, sha256), 4000);
     await expect(blob.read(3990, 20)).rejects.toMatchObject({
-      code: 'storage_unavailable',
+      code: 'blob_damaged',
       message: expect.stringContaining('4000') as string,
     });
   });

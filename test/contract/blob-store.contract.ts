@@ -1,7 +1,7 @@
 /** What every blob store promises. Run on each implementation by blob-store.*.test.ts. */
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import type { BlobStore } from '../../server/core/ports.js';
+import type { BlobStore, ListedBlob } from '../../server/core/ports.js';
 import { randomStream } from '../../server/core/random.js';
 
 export const MiB = 1024 * 1024;
@@ -34,6 +34,20 @@ export async function store(blobs: BlobStore, bytes: Uint8Array): Promise<string
   const staged = await blobs.stage(arriving(bytes), noLimit);
   await staged.commit();
   return staged.sha256;
+}
+
+const missing = { code: 'blob_damaged', retryable: true };
+
+async function listed(blobs: BlobStore): Promise<Map<string, ListedBlob>> {
+  const found = new Map<string, ListedBlob>();
+  for await (const blob of blobs.list()) found.set(blob.sha256, blob);
+  return found;
+}
+
+/** Until the clock has moved on by so many milliseconds. */
+async function moments(ms: number): Promise<void> {
+  const until = Date.now() + ms;
+  while (Date.now() < until) await new Promise((resolve) => setImmediate(resolve));
 }
 
 /** @param theStore the store under test; one for all tests of the suite. */
@@ -130,13 +144,9 @@ export function blobStoreContract(name: string, theStore: () => BlobStore): void
 
     it('knows nothing of a blob that was only staged, or discarded', async () => {
       const staged = await theStore().stage(arriving(someBytes(1000, 3)), noLimit);
-      await expect(theStore().open(staged.sha256)).rejects.toMatchObject({
-        code: 'storage_unavailable',
-      });
+      await expect(theStore().open(staged.sha256)).rejects.toMatchObject(missing);
       await staged.discard();
-      await expect(theStore().open(staged.sha256)).rejects.toMatchObject({
-        code: 'storage_unavailable',
-      });
+      await expect(theStore().open(staged.sha256)).rejects.toMatchObject(missing);
     });
 
     it('settles a staged blob once', async () => {
@@ -211,11 +221,9 @@ export function blobStoreContract(name: string, theStore: () => BlobStore): void
       const opened = await theStore().open(sha256);
       await theStore().delete(sha256);
       await theStore().delete(sha256);
-      await expect(theStore().open(sha256)).rejects.toMatchObject({ code: 'storage_unavailable' });
-      await expect(opened.read(0, 2000)).rejects.toMatchObject({ code: 'storage_unavailable' });
-      await expect(opened.readInto(0, new Uint8Array(9))).rejects.toMatchObject({
-        code: 'storage_unavailable',
-      });
+      await expect(theStore().open(sha256)).rejects.toMatchObject(missing);
+      await expect(opened.read(0, 2000)).rejects.toMatchObject(missing);
+      await expect(opened.readInto(0, new Uint8Array(9))).rejects.toMatchObject(missing);
       await store(theStore(), bytes);
       expect(await (await theStore().open(sha256)).read(0, 2000)).toEqual(bytes);
     });
@@ -223,12 +231,81 @@ export function blobStoreContract(name: string, theStore: () => BlobStore): void
     it.each(['', 'ABC', '../../etc/passwd', '0'.repeat(64), `${'a'.repeat(63)}\u0000`])(
       'has no blob %j',
       async (sha256) => {
-        await expect(theStore().open(sha256)).rejects.toMatchObject({
-          code: 'storage_unavailable',
-          retryable: true,
-        });
+        await expect(theStore().open(sha256)).rejects.toMatchObject(missing);
         await theStore().delete(sha256);
+        await theStore().delete(sha256, Date.now());
       },
     );
+
+    it('says where the bytes are, for whoever has to restore them', async () => {
+      const staged = await theStore().stage(arriving(someBytes(30, 12)), noLimit);
+      expect(staged.where).not.toBe('');
+      await staged.commit();
+      const { where } = await theStore().open(staged.sha256);
+      expect(where).not.toBe('');
+      expect(staged.where).toBe(where);
+    });
+
+    it('lists what is committed, with its size, and nothing that is only staged', async () => {
+      const before = await listed(theStore());
+      const since = Date.now();
+      const sha256 = await store(theStore(), someBytes(MiB + 3, 13));
+      const until = Date.now();
+      const staged = await theStore().stage(arriving(someBytes(10, 14)), noLimit);
+      const after = await listed(theStore());
+      expect(after.size).toBe(before.size + 1);
+      const { bytes, storedAt } = after.get(sha256)!;
+      expect(bytes).toBe(MiB + 3);
+      // A file system or a database may round what it notes.
+      expect(storedAt).toBeGreaterThan(since - 1000);
+      expect(storedAt).toBeLessThan(until + 1000);
+      await staged.discard();
+      await theStore().delete(sha256);
+      expect((await listed(theStore())).has(sha256)).toBe(false);
+    });
+
+    it('deletes what is old, and leaves what was committed since', async () => {
+      const bytes = someBytes(300, 15);
+      const sha256 = await store(theStore(), bytes);
+      await theStore().delete(sha256, Date.now() - 60_000);
+      expect((await theStore().open(sha256)).bytes).toBe(300);
+      await theStore().delete(sha256, Date.now() + 60_000);
+      await expect(theStore().open(sha256)).rejects.toMatchObject(missing);
+      await theStore().delete(sha256, Date.now() + 60_000);
+    });
+
+    it('makes content that is committed again young again', async () => {
+      const bytes = someBytes(700, 16);
+      const first = await store(theStore(), bytes);
+      const old = (await listed(theStore())).get(first)!.storedAt;
+      const staged = await theStore().stage(arriving(bytes), noLimit);
+      await moments(20);
+      await staged.commit();
+      const { storedAt } = (await listed(theStore())).get(first)!;
+      expect(storedAt).toBeGreaterThan(old + 10);
+      // As a collection that had made up its mind before.
+      await theStore().delete(first, (old + storedAt) / 2);
+      expect(await (await theStore().open(first)).read(0, 700)).toEqual(bytes);
+    });
+
+    it('loses nothing that is committed while it is being deleted for its age', async () => {
+      const bytes = someBytes(900, 17);
+      for (let i = 0; i < 20; i++) {
+        const sha256 = await store(theStore(), bytes);
+        const staged = await theStore().stage(arriving(bytes), noLimit);
+        const cutoff = (await listed(theStore())).get(sha256)!.storedAt + 1;
+        await moments(3);
+        await Promise.all([staged.commit(), theStore().delete(sha256, cutoff)]);
+        expect(await (await theStore().open(sha256)).read(0, 900)).toEqual(bytes);
+      }
+    });
+
+    it('tidies without harm to what is being staged', async () => {
+      const bytes = someBytes(50, 18);
+      const staged = await theStore().stage(arriving(bytes), noLimit);
+      await theStore().tidy();
+      await staged.commit();
+      expect(await (await theStore().open(staged.sha256)).read(0, 50)).toEqual(bytes);
+    });
   });
 }

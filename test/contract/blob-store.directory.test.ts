@@ -6,6 +6,7 @@ import {
   readdir,
   readFile,
   readlink,
+  rename,
   rm,
   stat,
   truncate,
@@ -13,11 +14,11 @@ import {
   writeFile,
 } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { createDirectoryBlobStore } from '../../server/adapters/blob-directory.js';
+import { blobPath, createDirectoryBlobStore } from '../../server/adapters/blob-directory.js';
 import type { BlobStore } from '../../server/core/ports.js';
 import { arriving, blobStoreContract, MiB, someBytes, store } from './blob-store.contract.js';
 
@@ -91,6 +92,33 @@ describe('the blob store in a directory', () => {
     expect((await own.open(alive.sha256)).bytes).toBe(10);
   });
 
+  it('removes what a process that ended meanwhile left, though nobody starts', async () => {
+    const directory = join(root, 'tidied');
+    const [own, other] = [
+      await createDirectoryBlobStore(directory),
+      await createDirectoryBlobStore(directory),
+    ];
+    const alive = await other.stage(arriving(someBytes(10)), MiB);
+    const [aliveName] = await readdir(join(directory, 'spool'));
+    const [host, , thread, id] = aliveName.split('.');
+    const dead = `${host}.${await markOfDead()}.${thread}.${id}`;
+    await writeFile(join(directory, 'spool', dead), 'half an upload');
+    await own.tidy();
+    expect(await readdir(join(directory, 'spool'))).toEqual([aliveName]);
+    await alive.discard();
+  });
+
+  it('puts back what a killed process had moved aside to look at its age', async () => {
+    const directory = join(root, 'aside');
+    const bytes = someBytes(400, 3);
+    const sha256 = await store(await createDirectoryBlobStore(directory), bytes);
+    const path = blobPath(directory, sha256);
+    await rename(path, `${path}.aside`);
+    const again = await createDirectoryBlobStore(directory);
+    expect(await (await again.open(sha256)).read(0, 400)).toEqual(bytes);
+    expect(await readdir(dirname(path))).toEqual([basename(path)]);
+  });
+
   it('makes a damaged blob whole when its content is stored again', async () => {
     const directory = join(root, 'damage');
     const own = await createDirectoryBlobStore(directory);
@@ -98,7 +126,7 @@ describe('the blob store in a directory', () => {
     const sha256 = await store(own, bytes);
     const opened = await own.open(sha256);
     await truncate(join(directory, sha256.slice(0, 2), sha256.slice(2)), 4000);
-    await expect(opened.read(3990, 20)).rejects.toMatchObject({ code: 'storage_unavailable' });
+    await expect(opened.read(3990, 20)).rejects.toMatchObject({ code: 'blob_damaged' });
     await store(own, bytes);
     expect(await opened.read(0, 5000)).toEqual(bytes);
   });

@@ -61,8 +61,24 @@ describe('the blob store in Postgres', () => {
     const sha256 = await store(blobs, bytes);
     const opened = await blobs.open(sha256);
     await admin.query('DELETE FROM blob_chunks WHERE sha256 = $1 AND index = 0', [sha256]);
-    await expectUnavailable([blobs.open(sha256), opened.read(0, 100), opened.read(0, 2 * MiB)]);
+    const attempts = [blobs.open(sha256), opened.read(0, 100), opened.read(0, 2 * MiB)];
+    await expectRefused(attempts, 'blob_damaged');
     expect(await opened.read(2 * MiB - 5, 5)).toEqual(bytes.slice(-5));
+  });
+
+  it('makes a damaged blob whole when its content is stored again', async () => {
+    const bytes = someBytes(3 * MiB + 5, 26);
+    const sha256 = await store(blobs, bytes);
+    const change = (sql: string): Promise<unknown> => admin.query(sql, [sha256]);
+    await change('DELETE FROM blob_chunks WHERE sha256 = $1 AND index = 1');
+    await change(`UPDATE blob_chunks SET data = '\\x00' WHERE sha256 = $1 AND index = 3`);
+    await change(`UPDATE blob_chunks SET data = set_byte(data, 77, get_byte(data, 77) # 1)
+                  WHERE sha256 = $1 AND index = 2`);
+    await change(`INSERT INTO blob_chunks VALUES ($1, 4, '\\x01')`);
+    await change('UPDATE blobs SET bytes = 1 WHERE sha256 = $1');
+    await store(blobs, bytes);
+    const blob = await blobs.open(sha256);
+    expect(Buffer.compare(await blob.read(0, bytes.length), bytes)).toBe(0);
   });
 
   it('says storage_unavailable when the connection is lost, and the commit can be tried again', async () => {
@@ -92,18 +108,16 @@ describe('the blob store in Postgres', () => {
     const lost = await createPostgresBlobStore({ url: nowhere.href, spoolDir });
     const staged = await lost.stage(arriving(someBytes(10)), MiB);
     const { sha256 } = staged;
-    await expectUnavailable([staged.commit(), lost.open(sha256), lost.delete(sha256)]);
+    const attempts = [staged.commit(), lost.open(sha256), lost.delete(sha256)];
+    await expectRefused(attempts, 'storage_unavailable');
     await staged.discard();
     await lost.close();
     expect(await readdir(spoolDir)).toEqual([]);
   });
 
-  async function expectUnavailable(attempts: readonly Promise<unknown>[]): Promise<void> {
+  async function expectRefused(attempts: readonly Promise<unknown>[], code: string): Promise<void> {
     for (const outcome of await Promise.allSettled(attempts)) {
-      expect(outcome).toMatchObject({
-        status: 'rejected',
-        reason: { code: 'storage_unavailable', retryable: true },
-      });
+      expect(outcome).toMatchObject({ status: 'rejected', reason: { code, retryable: true } });
     }
   }
 

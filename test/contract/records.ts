@@ -4,6 +4,7 @@ import type {
   AssignmentRecord,
   Checkpoint,
   Client,
+  EnrolledClient,
   NewEvent,
   Run,
   Store,
@@ -55,6 +56,7 @@ export function checkpointOf(runId: string, version: number): Checkpoint {
     stateSha256: version === 0 ? null : sha(`${runId} state ${version}`),
     broadcast:
       version === 0 ? null : { sha256: sha(`${runId} down ${version}`), bytes: 6_000_000_000 },
+    collected: false,
   };
 }
 
@@ -69,8 +71,13 @@ export async function createRun(store: Store, id = 'r1'): Promise<Round> {
   return round;
 }
 
+export function enrolledClient(client: Client): EnrolledClient {
+  return { ...client, state: 'approved', tokenExpiresAt: null, enrolledAt: startedAt };
+}
+
 export async function enrol(store: Store, client: Client): Promise<void> {
-  await store.enrol(client, sha(`token of ${client.id} in ${client.runId}`), eventOf('enrolled'));
+  const token = sha(`token of ${client.id} in ${client.runId}`);
+  await store.enrol(enrolledClient(client), token, eventOf('enrolled'));
 }
 
 export type NewAssignment = Omit<AssignmentRecord, 'state' | 'update' | 'report'>;
@@ -95,7 +102,12 @@ export async function startTraining(
   const cohort = clients.map((id): Client => ({ runId, id, role: roles[id] ?? 'source' }));
   for (const client of cohort) await enrol(store, client);
   const assignments = cohort.map((client) => assignmentFor(waiting, client));
-  const round = step(waiting, { type: 'begin', at: startedAt, deadline: startedAt + 60_000 });
+  const round = step(waiting, {
+    type: 'begin',
+    at: startedAt,
+    deadline: startedAt + 60_000,
+    wanted: cohort.length,
+  });
   if (!(await store.commit(round, { assignments }))) throw new Error('the round did not begin');
   return { round, assignments };
 }
@@ -118,6 +130,7 @@ export function updateOf(
     numSteps: 10,
     norm: 1.25,
     maxAbs: 0.7500000000000001,
+    flags: [],
     metrics: { loss: 0.30000000000000004, accuracy: 0.5 },
     ...overrides,
   };

@@ -36,7 +36,12 @@ export function roundContract(theStore: TheStore): void {
   it('lets one of two committers win, and shows nothing of the other', async () => {
     const waiting = await createRun(theStore());
     for (const id of ['anna', 'bert']) await enrol(theStore(), { runId: 'r1', id, role: 'source' });
-    const begun = step(waiting, { type: 'begin', at: startedAt, deadline: startedAt + 5 });
+    const begun = step(waiting, {
+      type: 'begin',
+      at: startedAt,
+      deadline: startedAt + 5,
+      wanted: 1,
+    });
     const abandoned = step(waiting, { type: 'abandon', at: startedAt, reason: 'nobody came' });
     const first = { assignments: [assignmentFor(begun, await client('anna'))] };
     expect(await theStore().commit(begun, first)).toBe(true);
@@ -63,7 +68,7 @@ export function roundContract(theStore: TheStore): void {
     const outcomes = await Promise.all(
       Array.from({ length: 8 }, (_, i) =>
         theStore().commit(
-          step(waiting, { type: 'begin', at: startedAt, deadline: startedAt + i }),
+          step(waiting, { type: 'begin', at: startedAt, deadline: startedAt + i, wanted: 1 }),
           { events: [eventOf(`winner ${i}`)] },
         ),
       ),
@@ -77,7 +82,12 @@ export function roundContract(theStore: TheStore): void {
 
   it('commits no round that is not there, and none twice', async () => {
     const waiting = await createRun(theStore());
-    const begun = step(waiting, { type: 'begin', at: startedAt, deadline: startedAt + 5 });
+    const begun = step(waiting, {
+      type: 'begin',
+      at: startedAt,
+      deadline: startedAt + 5,
+      wanted: 1,
+    });
     for (const stranger of [{ runId: 'r2' }, { number: 2 }, { attempt: 2 }, { revision: 3 }]) {
       expect(await theStore().commit({ ...begun, ...stranger }, {})).toBe(false);
     }
@@ -145,6 +155,40 @@ export function roundContract(theStore: TheStore): void {
     });
   });
 
+  it('finds the newest round that needs its updates no longer', async () => {
+    const settled = async (): Promise<string | undefined> => {
+      const round = await theStore().settledRound('r1');
+      return round ? `${round.number}.${round.attempt} ${round.phase}` : undefined;
+    };
+    const { round, assignments } = await startTraining(theStore(), ['anna', 'bert']);
+    await theStore().record(assignments[0].id, updateOf('a'));
+    expect(await settled()).toBeUndefined();
+    const missed = step(round, { type: 'abandon', at: startedAt, reason: 'missed' });
+    const retry = openRound('r1', 1, 2, 0, startedAt);
+    await theStore().commit(missed, { next: retry });
+    expect(await settled()).toBe('1.1 abandoned');
+    const again = step(retry, { type: 'begin', at: startedAt, deadline: startedAt + 5, wanted: 1 });
+    await theStore().commit(again, {});
+    const aggregating = closeCollection(again);
+    await theStore().commit(aggregating, {});
+    expect(await settled()).toBe('1.1 abandoned');
+    const [{ round: listed }] = await theStore().rounds('r1');
+    expect(await theStore().settledRound('r1')).toEqual(listed);
+    const commit = {
+      type: 'commit',
+      at: startedAt,
+      version: 1,
+      evaluateUntil: startedAt + 9,
+    } as const;
+    const evaluating = step(aggregating, commit);
+    await theStore().commit(evaluating, { checkpoint: checkpointOf('r1', 1) });
+    expect(await settled()).toBe('1.2 evaluating');
+    const closed = step(evaluating, { type: 'end-evaluation', at: startedAt });
+    await theStore().commit(closed, { next: openRound('r1', 2, 1, 1, startedAt) });
+    expect(await settled()).toBe('1.2 closed');
+    expect(await theStore().settledRound('no-such-run')).toBeNull();
+  });
+
   it('counts the tally from the assignments, by kind, role and state', async () => {
     const names = ['a', 'b', 'c', 'd', 'e'];
     const { round, assignments } = await startTraining(theStore(), names, { e: 'target' });
@@ -176,7 +220,12 @@ export function roundContract(theStore: TheStore): void {
     const enrolAll = (some: readonly string[]): Promise<unknown> =>
       Promise.all(some.map((id) => enrol(theStore(), { runId: 'r1', id, role: 'source' })));
     await enrolAll(names.slice(0, -1));
-    const begun = step(waiting, { type: 'begin', at: startedAt, deadline: startedAt + 5 });
+    const begun = step(waiting, {
+      type: 'begin',
+      at: startedAt,
+      deadline: startedAt + 5,
+      wanted: 1,
+    });
     const assignments = names.map((id) =>
       assignmentFor(begun, { runId: 'r1', id, role: 'source' }),
     );
@@ -220,7 +269,12 @@ export function roundContract(theStore: TheStore): void {
     ['coefficients', { coefficients: { anna: [-Infinity] } }, 'coefficients.anna[0]: -Infinity'],
   ])('refuses numbers in %s that JSON would turn into null', async (_, changes, named) => {
     const waiting = await createRun(theStore());
-    const begun = step(waiting, { type: 'begin', at: startedAt, deadline: startedAt + 5 });
+    const begun = step(waiting, {
+      type: 'begin',
+      at: startedAt,
+      deadline: startedAt + 5,
+      wanted: 1,
+    });
     await expect(theStore().commit(begun, changes)).rejects.toMatchObject({
       code: 'internal',
       message: expect.stringContaining(named) as string,

@@ -78,6 +78,14 @@ export function runContract(theStore: TheStore): void {
     }
   });
 
+  it('counts the runs by their status', async () => {
+    expect(await theStore().countRuns()).toEqual({});
+    for (const id of ['r1', 'r2', 'r3']) await createRun(theStore(), id);
+    const event = eventOf('run-paused');
+    await theStore().setStatus('r2', ['running'], { status: 'paused', reason: null, event });
+    expect(await theStore().countRuns()).toEqual({ running: 2, paused: 1 });
+  });
+
   it('keeps its state out of the reach of those who hold what it gave or was given', async () => {
     const run = runNamed('r1');
     const given = structuredClone(run) as { spec: { name: string } } & typeof run;

@@ -3,9 +3,12 @@ import { afterAll, beforeEach, describe } from 'vitest';
 import type { Store } from '../../server/core/ports.js';
 import { clientContract } from './store-clients.contract.js';
 import { ledgerContract } from './store-ledger.contract.js';
+import { operatorContract } from './store-operators.contract.js';
 import { receiptContract } from './store-receipts.contract.js';
+import { retentionContract } from './store-retention.contract.js';
 import { roundContract } from './store-rounds.contract.js';
 import { runContract } from './store-runs.contract.js';
+import { statusContract } from './store-status.contract.js';
 
 /** The store that the running test has for itself. */
 export type TheStore = () => Store;
@@ -29,9 +32,12 @@ export function storeContract(name: string, open: OpenStore): void {
     });
 
     describe('runs', () => runContract(theStore));
+    describe('the status of a run', () => statusContract(theStore));
     describe('clients', () => clientContract(theStore));
+    describe('operators', () => operatorContract(theStore));
     describe('rounds', () => roundContract(theStore));
     describe('receipts', () => receiptContract(theStore));
+    describe('retention', () => retentionContract(theStore));
     describe('the ledger', () => ledgerContract(theStore));
   });
 }

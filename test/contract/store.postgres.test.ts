@@ -56,7 +56,8 @@ async function empty(): Promise<void> {
   // Not TRUNCATE: it makes new files for every table and index, which costs more than the tests.
   await admin.query(`
     DELETE FROM updates; DELETE FROM assignments; DELETE FROM rounds; DELETE FROM checkpoints;
-    DELETE FROM clients; DELETE FROM ledger_events; DELETE FROM runs; DELETE FROM tasks`);
+    DELETE FROM clients; DELETE FROM ledger_events; DELETE FROM runs; DELETE FROM tasks;
+    DELETE FROM coordinator_events; DELETE FROM operators`);
 }
 
 storeContract('Postgres', async () => {
@@ -194,10 +195,28 @@ describe('the store in Postgres', () => {
     );
   });
 
+  it('fills in what a run of an earlier release does not say, so that it goes on as it began', async () => {
+    await createRun(store);
+    await admin.query(
+      `UPDATE runs SET spec = (spec - 'after' - 'leaseMs' - 'join' - 'keepCheckpoints')
+                              #- '{cohort,overSelection}'`,
+    );
+    const { spec } = (await store.run('r1'))!;
+    expect(spec).toMatchObject({
+      ...{ after: [], join: 'token', keepCheckpoints: 'all', leaseMs: spec.deadlineMs },
+      cohort: { overSelection: 1, size: 'all' },
+    });
+  });
+
   it('keeps a ledger in which a row that was changed, or taken out, is found', async () => {
     const waiting = await createRun(store);
     const body = { weights: { anna: 0.1, bert: 1 / 3 }, note: 'ä 数字 😀', list: [1e21, -0.5] };
-    const begun = step(waiting, { type: 'begin', at: startedAt, deadline: startedAt + 5 });
+    const begun = step(waiting, {
+      type: 'begin',
+      at: startedAt,
+      deadline: startedAt + 5,
+      wanted: 1,
+    });
     const events = ['one', 'two', 'three'].map((type) => ({ at: startedAt, type, body }));
     await store.commit(begun, { events });
     expect(verifyChain(await store.events('r1'))).toBeNull();
@@ -224,7 +243,7 @@ describe('the store in Postgres', () => {
       // In the hour that New York skips in spring, which only an instant can name.
       const skipped = Date.UTC(2026, 2, 8, 7, 30, 0, 123);
       const waiting = await createRun(store);
-      const begun = step(waiting, { type: 'begin', at: startedAt, deadline: skipped });
+      const begun = step(waiting, { type: 'begin', at: startedAt, deadline: skipped, wanted: 1 });
       await store.commit(begun, {});
       const { rows } = await admin.query(
         `SELECT run_id, extract(epoch FROM coalesce(deadline, opened_at))::float8 * 1000 AS at
@@ -308,7 +327,12 @@ describe('the store in Postgres', () => {
       `INSERT INTO clients SELECT 'r1', 'c' || i, 'source', 'token ' || i, now()
        FROM generate_series(1, ${size - 1}) i`,
     );
-    const begun = step(waiting, { type: 'begin', at: startedAt, deadline: startedAt + 5 });
+    const begun = step(waiting, {
+      type: 'begin',
+      at: startedAt,
+      deadline: startedAt + 5,
+      wanted: 1,
+    });
     const assignments = (await store.clients('r1')).map((client) => assignmentFor(begun, client));
     expect(await store.commit(begun, { assignments })).toBe(true);
     const some = assignments.slice(0, 500);

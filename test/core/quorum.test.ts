@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Quorum, Role } from '../../protocol/run.js';
-import { quorumOf } from '../../server/core/quorum.js';
+import type { Asked, QuorumStanding } from '../../server/core/quorum.js';
+import { quorumOf as standingOf } from '../../server/core/quorum.js';
 import type { TallyRow } from '../../server/core/round.js';
 
 type Counts = Partial<Record<TallyRow['state'], number>>;
@@ -13,6 +14,17 @@ function tally(counts: Counts, role: Role = 'source', kind: TallyRow['kind'] = '
     state: state as TallyRow['state'],
     count,
   }));
+}
+
+/** Of a round that waits for everybody invited, or for `wanted` of them. */
+function quorumOf(
+  rows: readonly TallyRow[],
+  asked: Quorum,
+  minUpdates: number,
+  more: Partial<Asked & { wanted: number }> = {},
+): QuorumStanding {
+  const { wanted = null, replacements = 0 } = more;
+  return standingOf({ tally: rows, wanted }, asked, { minUpdates, replacements });
 }
 
 function quorum(more: Partial<Quorum> = {}): Quorum {
@@ -76,6 +88,38 @@ describe('a quorum', () => {
     }
     expect(standing({ accepted: 1, dropped: 1 }).hopeless).toContain('target');
     expect(standing({}).hopeless).toContain('target');
+  });
+
+  it('is of the updates wanted: who was invited to spare may fail', () => {
+    const half = quorum({ share: 0.5 });
+    const rows = tally({ accepted: 5, dropped: 8 });
+    expect(quorumOf(rows, half, 1, { wanted: 10 })).toMatchObject({ missing: null, invited: 13 });
+    expect(quorumOf(rows, half, 1, { wanted: 11 }).hopeless).not.toBeNull();
+    expect(quorumOf(rows, half, 1).hopeless).not.toBeNull();
+  });
+
+  it('is complete with the updates wanted, whoever else is at work, and not without a required role', () => {
+    const asked = quorum({ required: ['target'] });
+    const sources = tally({ accepted: 9, invited: 4 });
+    const complete = (counts: Counts, wanted = 10): boolean =>
+      quorumOf([...sources, ...tally(counts, 'target')], asked, 1, { wanted }).complete;
+    expect(complete({ accepted: 1 })).toBe(true);
+    expect(complete({ accepted: 1 }, 11)).toBe(false);
+    expect(complete({ invited: 1 }, 9)).toBe(false);
+    expect(quorumOf(tally({ accepted: 3, invited: 1 }), quorum(), 1).complete).toBe(false);
+    expect(quorumOf(tally({ accepted: 4 }), quorum(), 1).complete).toBe(true);
+  });
+
+  it('is not hopeless while replacements could still bring what is lacking', () => {
+    const rows = tally({ accepted: 2, invited: 1, dropped: 3 });
+    const hopeless = (replacements: number): string | null =>
+      quorumOf(rows, quorum({ min: 5 }), 1, { wanted: 6, replacements }).hopeless;
+    expect(hopeless(1)).toContain('5 needed');
+    expect(hopeless(2)).toBeNull();
+    // They have no required role, so they cannot make up for one.
+    const required = quorum({ required: ['target'] });
+    const lost = [...rows, ...tally({ dropped: 1 }, 'target')];
+    expect(quorumOf(lost, required, 1, { replacements: 9 }).hopeless).toContain('target');
   });
 
   const states = ['invited', 'accepted', 'rejected', 'late', 'dropped'] as const;

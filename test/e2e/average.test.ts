@@ -6,7 +6,8 @@ import type { RunSpecInput } from '../../protocol/run.js';
 import { decodeSafetensors } from '../../protocol/safetensors.js';
 import { createMemoryBlobStore } from '../../server/adapters/blob-memory.js';
 import { createMemoryStore } from '../../server/adapters/memory-store.js';
-import type { Coordinator, CoordinatorOptions } from '../../server/app.js';
+import type { Coordinator } from '../../server/app.js';
+import type { CoordinatorOptions } from '../../server/settings.js';
 import { connectApi } from '../../server/cli/api.js';
 import { Gate } from '../support/gate.js';
 import {
@@ -35,9 +36,11 @@ interface Finished {
 async function finished(
   after: RunSpecInput['after'],
   storage: Pick<CoordinatorOptions, 'store' | 'blobs'> = {},
+  keepUpdates = true,
 ): Promise<Finished> {
   const coordinator = await startCoordinator({ ...storage });
-  const run = await createRun(coordinator, { after });
+  // Without it, only the newest state is kept, and so only the newest average.
+  const run = await createRun(coordinator, { after, keepUpdates });
   const { token } = await enrol(coordinator, run.id, 'anna');
   const peer = await Peer.join(coordinator.url, token);
   for (const turn of [1, 2]) {

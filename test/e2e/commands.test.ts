@@ -169,8 +169,9 @@ describe('a run from its file to its model', () => {
     expect(code).toBe(0);
     expect(stdout).toContain(`chain of ${events.length} events verifies`);
     expect(stdout).toMatch(
-      / 2 {2}\d{4}-\d\d-\d\d \d\d:\d\d:\d\d {2}client-enrolled {2}.*client=ada/,
+      / 2 {2}\d{4}-\d\d-\d\d \d\d:\d\d:\d\d {2}client-enrolled {2}client=ada role=source/,
     );
+    expect(stdout).toMatch(/round-committed {2}round=2 version=2/);
     for (const line of stdout.split('\n')) expect(line.length).toBeLessThanOrEqual(80);
 
     const changeTo = (role: string): Promise<unknown> =>
@@ -227,6 +228,9 @@ describe('a run from its file to its model', () => {
     );
     const client = await json(enrolled, 'run', 'enrol', second.id, 'late', '--role', 'target');
     expect(client).toMatchObject({ clientId: 'late', role: 'target' });
+    expect(await json(runSummary, 'run', 'pause', second.id)).toMatchObject({ status: 'paused' });
+    const resumed = await operate('run', 'resume', second.id);
+    expect([resumed.code, resumed.stdout]).toEqual([0, `run ${second.id} is running\n`]);
     expect(await json(runSummary, 'run', 'stop', second.id)).toMatchObject({ status: 'stopped' });
     const again = await operate('run', 'stop', second.id);
     expect(again.code).toBe(1);

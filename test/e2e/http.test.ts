@@ -109,6 +109,7 @@ describe('a run from its creation to its end', () => {
       {
         id: 'anna',
         role: 'source',
+        state: 'approved',
         present: false,
         progress: null,
         loss: null,
@@ -246,6 +247,7 @@ describe('who may ask', () => {
     ['GET', '/v1/runs', forOperators],
     ['GET', '/v1/runs/RUN', forOperators],
     ['GET', '/v1/runs/RUN/task', forReaders],
+    ['GET', '/v1/runs/RUN/plan', { ...forClients, client: 200, stranger: 403 }],
     ['GET', '/v1/runs/RUN/events', forOperators],
     ['GET', '/v1/runs/RUN/rounds/1', forOperators],
     ['GET', '/v1/runs/RUN/checkpoints/0', forReaders],

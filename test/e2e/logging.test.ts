@@ -4,7 +4,7 @@ import { pino } from 'pino';
 import { expect, it } from 'vitest';
 import { redactedPaths } from '../../server/adapters/http/logging.js';
 import { createMemoryBlobStore } from '../../server/adapters/blob-memory.js';
-import type { CoordinatorOptions } from '../../server/app.js';
+import type { CoordinatorOptions } from '../../server/settings.js';
 import type { BlobStore } from '../../server/core/ports.js';
 import {
   OPERATOR,
@@ -87,7 +87,7 @@ it('why an answer broke off, which the peer sees as an error and not as the end'
   const failing: BlobStore = {
     ...blobs,
     open: async (sha256) =>
-      broken ? { sha256, bytes: 10_000_000, read, readInto } : blobs.open(sha256),
+      broken ? { sha256, bytes: 10_000_000, where: 'nowhere', read, readInto } : blobs.open(sha256),
   };
   const { coordinator, lines } = await logged({ blobs: failing });
   const run = await createRun(coordinator);

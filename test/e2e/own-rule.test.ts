@@ -9,7 +9,7 @@ import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import type { TrainFunction } from '../../client/types.js';
 import type { RunDetail } from '../../protocol/http.js';
 import { decodeSafetensors } from '../../protocol/safetensors.js';
-import type { CoordinatorOptions } from '../../server/app.js';
+import type { CoordinatorOptions } from '../../server/settings.js';
 import { connectApi } from '../../server/cli/api.js';
 import { loadRunFile } from '../../server/cli/run-file.js';
 import { shown } from '../../server/cli/run/runs.js';

@@ -182,6 +182,7 @@ describe('the ledger', () => {
       'run-created',
       ...Array<string>(4).fill('client-enrolled'),
       'round-began',
+      'update-rejected',
       'round-committed',
       'round-began',
       'round-committed',
@@ -191,7 +192,8 @@ describe('the ledger', () => {
     const [checkpoint] = await sql(
       'SELECT sha256 FROM checkpoints WHERE run_id = :run AND version = 1',
     );
-    expect(events[6].body).toMatchObject({
+    expect(events[6].body).toMatchObject({ client: 'mal' });
+    expect(events[7].body).toMatchObject({
       version: 1,
       sha256: checkpoint.sha256,
       given: [

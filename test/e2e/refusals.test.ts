@@ -138,7 +138,7 @@ describe('pages', () => {
     expect(response.headers.get('access-control-allow-origin')).toBe('https://lab.example');
     expect(response.headers.get('access-control-allow-methods')).toContain('PUT');
     const allowed = response.headers.get('access-control-allow-headers');
-    expect(allowed).toBe('authorization,content-type,x-tributary-sha256');
+    expect(allowed).toBe('authorization,content-type,x-tributary-sha256,x-request-id');
     const answer = await get('/v1/runs', 'no-such-token-00', { origin: 'https://lab.example' });
     expect(answer.status).toBe(401);
     expect(answer.headers.get('access-control-allow-origin')).toBe('https://lab.example');

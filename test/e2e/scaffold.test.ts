@@ -11,7 +11,7 @@ import { tfjsTrainer } from '../../client/tfjs/trainer.js';
 import type { ClientStorage, Params, TrainFunction } from '../../client/types.js';
 import { encodeUpdate } from '../../client/update.js';
 import type { Task } from '../../protocol/model.js';
-import { task as taskSchema } from '../../protocol/model.js';
+import { task as taskSchema, trainingConfig } from '../../protocol/model.js';
 import type { RunSpecInput } from '../../protocol/run.js';
 import { decodeSafetensors } from '../../protocol/safetensors.js';
 import { SHA256_HEADER } from '../../protocol/http.js';
@@ -113,7 +113,8 @@ describe('a run of SCAFFOLD', () => {
   async function sendAgain(who: Participant, name: Name, round: number): Promise<void> {
     const { id } = who.log.of('assigned').find(({ work }) => work.round === round)!.work;
     const { model, result } = who.calls.find((call) => call.round === round)!;
-    const update = encodeUpdate({ id, vectors: ['control'] }, task.model.tensors, model, result);
+    const asked = { id, vectors: ['control'], training: trainingConfig.parse({}) };
+    const update = encodeUpdate(asked, task.model.tensors, model, result);
     const response = await fetch(`${stage.url}/v1/assignments/${id}/update`, {
       method: 'PUT',
       headers: { authorization: `Bearer ${tokens[name]}`, [SHA256_HEADER]: sha256(update) },
@@ -138,6 +139,8 @@ describe('a run of SCAFFOLD', () => {
     start = await initialParams(task.model, 3);
     spec = {
       ...{ name: 'steered', task, rule: { name: 'scaffold' }, seed: 5, rounds: ROUNDS },
+      // What was sent down in earlier rounds is looked at afterwards.
+      keepUpdates: true,
       training: { steps: STEPS, learningRate: RATE, learningRateDecay: DECAY, batchSize: 8 },
       cohort: { size: 3, waitMs: 120_000 },
       quorum: { min: 3, share: 1 },

@@ -6,7 +6,8 @@ import { SHA256_HEADER, failure, roundDetail, uploadAnswer } from '../../protoco
 import { decodeSafetensors } from '../../protocol/safetensors.js';
 import type { BlobStore } from '../../server/core/ports.js';
 import { createMemoryBlobStore } from '../../server/adapters/blob-memory.js';
-import type { Coordinator, CoordinatorOptions } from '../../server/app.js';
+import type { Coordinator } from '../../server/app.js';
+import type { CoordinatorOptions } from '../../server/settings.js';
 import {
   OPERATOR,
   closeCoordinators,

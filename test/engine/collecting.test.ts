@@ -210,6 +210,24 @@ describe('the choice of a cohort', () => {
     expect(await world.phases()).toEqual(['1.1 closed']);
   });
 
+  it('waits anew after a restart: who comes back first is not all there is', async () => {
+    const spec = {
+      ...{ ...times, rounds: 1, evaluateEvery: 0 },
+      ...{ cohort: { size: 'all' as const, waitMs: 5_000 }, quorum: { min: 1, share: 1 } },
+    };
+    const world = await World.create({ spec, clients: many });
+    const first = world.boot();
+    await first.engine.start();
+    await world.pass(3_600_000);
+    await first.engine.close();
+    first.alive = false;
+    await world.boot().engine.start();
+    for (const name of world.players.keys()) await world.player(name).connect();
+    await world.settle();
+    expect(await world.phases()).toEqual(['1.1 closed']);
+    expect(await invited(world)).toBe(8);
+  });
+
   it('invites no more than the caps allow, and no client that only evaluates', async () => {
     const spec = {
       ...{ ...times, rounds: 1, evaluateEvery: 0, caps: { cohortMax: 5 } },

@@ -46,7 +46,10 @@ describe('stopping a run', () => {
   it('while it aggregates wins over the aggregation', async () => {
     const world = await World.create({ spec: { ...times, rounds: 1 }, clients });
     const gate = new Gate();
-    world.pause = (name) => (name === 'blobs.open' ? gate.pass() : Promise.resolve());
+    // The first look is at the model, before anybody is invited to train from it.
+    let looks = 0;
+    world.pause = (name) =>
+      name === 'blobs.open' && ++looks > 1 ? gate.pass() : Promise.resolve();
     const life = world.boot();
     await life.engine.start();
     world.gather();
@@ -97,6 +100,7 @@ describe('stopping a run', () => {
     expect(run.status).toBe('stopped');
     expect(await world.leftovers()).toHaveLength(1);
     await world.boot().engine.start();
+    await world.settle();
     expect(await world.leftovers()).toEqual([]);
   });
 });
@@ -139,10 +143,42 @@ describe('updates', () => {
     expect(await world.isOver()).toBe(true);
     expect(await world.leftovers()).toHaveLength(2);
     await world.boot().engine.start();
+    await world.settle();
     expect(await world.leftovers()).toEqual([]);
     const third = world.boot();
     await third.engine.start();
+    await world.settle();
     expect(third.storage.calls).not.toContain('blobs.delete');
+  });
+});
+
+describe('runs that are over', () => {
+  it('cost nothing more, however often the coordinator looks at all runs', async () => {
+    const world = await World.create({ spec: { ...times, rounds: 1 }, clients });
+    const { engine, storage } = await world.open();
+    await world.play();
+    const before = storage.calls.length;
+    await engine.look();
+    await world.settle();
+    expect(storage.calls.length).toBe(before);
+    expect(engine.now(world.run.id)).toBe('completed');
+  });
+
+  it('do not hold up those that go on, when a coordinator starts', async () => {
+    const world = await standingIn('waiting');
+    const [first] = world.lives;
+    await world.pass(5);
+    const over = await first.engine.createRun({ ...world.run.spec, name: 'other' });
+    await first.engine.stopRun(over.id, 'enough');
+    await first.engine.close();
+    first.alive = false;
+    const currentRound = world.store.currentRound.bind(world.store);
+    world.store.currentRound = (id) =>
+      id === over.id ? new Promise(() => undefined) : currentRound(id);
+    for (const player of world.players.values()) player.present = true;
+    await world.boot().engine.start();
+    await world.moment();
+    expect((await world.phases()).at(0)).not.toBe('1.1 waiting');
   });
 });
 

@@ -39,6 +39,7 @@ function watched(staged: StagedBlob, fate: string[]): StagedBlob {
   return {
     sha256: staged.sha256,
     bytes: staged.bytes,
+    where: staged.where,
     read: (start, length) => staged.read(start, length),
     readInto: (start, out) => staged.readInto(start, out),
     commit: async () => {
@@ -83,7 +84,7 @@ describe('an upload', () => {
     });
     expect(await submit(here, here.open.id, bytes)).toEqual({
       answer: ['accepted', true, null],
-      fate: ['discarded'],
+      fate: ['committed'],
     });
     const other = encode(goodUpdate(here.open, 0.5, 3));
     expect(await submit(here, here.open.id, other)).toEqual({

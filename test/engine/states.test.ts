@@ -143,7 +143,7 @@ describe('states for weighing', () => {
 
     const missing = 'a'.repeat(64);
     for (let attempt = 0; attempt < 2; attempt++) {
-      await expect(states('run', missing)).rejects.toMatchObject({ code: 'storage_unavailable' });
+      await expect(states('run', missing)).rejects.toMatchObject({ code: 'blob_damaged' });
     }
     expect(opened.slice(-2)).toEqual([missing, missing]);
   });

@@ -49,7 +49,8 @@ describe('while the storage is away', () => {
 
   it('a deadline that passes is noticed when it is back', async () => {
     const quorum = { min: 1, share: 0.5 };
-    const spec = { rounds: 1, deadlineMs: 60_000, evaluateEvery: 0, quorum };
+    const lasting = { deadlineMs: 60_000, leaseMs: 3_600_000 };
+    const spec = { rounds: 1, ...lasting, evaluateEvery: 0, quorum };
     const world = await World.create({ spec, clients });
     const start = world.clock.now();
     world.player('Bo').manner = () => 'ignore';

@@ -58,9 +58,10 @@ describe('two engines on one storage', () => {
     const lives = [world.boot(at(60, 'die', 'after')), world.boot()];
     await Promise.all(lives.map(({ engine, death }) => Promise.race([engine.start(), death])));
     for (const player of world.players.values()) await player.connect();
-    const reconnecting = lives[0].death.then(async () => {
-      for (const player of world.players.values()) await player.connect();
-    });
+    // All at once: time must not pass before the last of them is back.
+    const reconnecting = lives[0].death.then(() =>
+      Promise.all([...world.players.values()].map((player) => player.connect())),
+    );
     await world.play();
     await reconnecting;
     await world.pass(5_000);

@@ -28,6 +28,28 @@ afterEach(async () => {
   await rm(dataDir, { recursive: true, force: true });
 });
 
+function participants(url: string, tokens: Readonly<Record<string, string>>, gates: Gate[]) {
+  return NAMES.map((name) =>
+    participate({
+      ...{ url, name, token: tokens[name], numExamples: EXAMPLES[name] },
+      hold: (round) => (name === 'bob' ? gates.at(round - 1)?.pass() : undefined),
+    }),
+  );
+}
+
+/** What the run comes to where nothing is in its way. */
+async function undisturbed(): Promise<string[]> {
+  const players = NAMES.map((name) => {
+    return { name, role: 'source' as const, train: plainTrainer(name, EXAMPLES[name]) };
+  });
+  const { checkpoints } = await simulateRun({ spec, init: initialModel, players });
+  return checkpoints.slice(1).map(({ sha256 }) => sha256);
+}
+
+async function checkpointsOf({ api }: CoordinatorProcess, run: string): Promise<(string | null)[]> {
+  return (await api.run(run)).history.map(({ checkpointSha256 }) => checkpointSha256);
+}
+
 async function postmasterOf(folder: string): Promise<number> {
   const path = join(dataDirectoryOf(join(folder, 'postgres')), 'postmaster.pid');
   return Number((await readFile(path, 'utf8')).split('\n')[0]);
@@ -37,15 +59,9 @@ describe('a coordinator with its own PostgreSQL', () => {
   it('loses no receipt when both are killed, one after the other and together', async () => {
     dataDir = await enterableTempDirectory('tributary-crash-');
     const coordinator: CoordinatorProcess = await serveProcess({ dataDir });
-    const { api, url } = coordinator;
-    const run = await createPlainRun(api, spec, { ada: 'source', bob: 'source' });
+    const run = await createPlainRun(coordinator.api, spec, { ada: 'source', bob: 'source' });
     const gates = [new Gate(), new Gate()];
-    const [ada, bob] = NAMES.map((name) =>
-      participate({
-        ...{ url, name, token: run.tokens[name], numExamples: EXAMPLES[name] },
-        hold: (round) => (name === 'bob' ? gates.at(round - 1)?.pass() : undefined),
-      }),
-    );
+    const [ada, bob] = participants(coordinator.url, run.tokens, gates);
 
     await ada.receipt(1);
     const postgres = await postmasterOf(dataDir);
@@ -69,17 +85,58 @@ describe('a coordinator with its own PostgreSQL', () => {
       [1, 2, 3],
       [1, 2, 3],
     ]);
-    const players = NAMES.map((name) => {
-      return { name, role: 'source' as const, train: plainTrainer(name, EXAMPLES[name]) };
-    });
-    const undisturbed = await simulateRun({ spec, init: initialModel, players });
-    const { history } = await api.run(run.id);
-    expect(history.map(({ checkpointSha256 }) => checkpointSha256)).toEqual(
-      undisturbed.checkpoints.slice(1).map(({ sha256 }) => sha256),
-    );
+    expect(await checkpointsOf(coordinator, run.id)).toEqual(await undisturbed());
 
     const last = await postmasterOf(dataDir);
     expect(await coordinator.stop()).toMatchObject({ code: 0 });
     expect(isAlive(last), 'a clean stop takes the database with it').toBe(false);
   });
+
+  it('launches it again where it is killed alone, whether it started or adopted it', async () => {
+    dataDir = await enterableTempDirectory('tributary-relaunch-');
+    const folder = dataDir;
+    const coordinator = await serveProcess({ dataDir });
+    const run = await createPlainRun(coordinator.api, spec, { ada: 'source', bob: 'source' });
+    const gates = [new Gate(), new Gate()];
+    const [ada, bob] = participants(coordinator.url, run.tokens, gates);
+
+    const killIt = async (): Promise<void> => {
+      const { pid } = coordinator;
+      const killed = await postmasterOf(folder);
+      process.kill(killed, 'SIGKILL');
+      await eventually('another one runs', async () => {
+        const found = await postmasterOf(folder).catch(() => killed);
+        return found === killed ? null : true;
+      });
+      await eventually('/readyz says 200', async () =>
+        (await fetch(`${coordinator.url}/readyz`)).ok ? true : null,
+      );
+      expect(coordinator.pid, 'the same process').toBe(pid);
+    };
+    await Promise.all([ada.receipt(1), bob.training(1)]);
+    await killIt();
+    gates[0].open();
+
+    await Promise.all([ada.receipt(2), bob.training(2)]);
+    const adopted = await postmasterOf(folder);
+    await coordinator.kill();
+    await coordinator.start();
+    expect(await postmasterOf(folder)).toBe(adopted);
+    await killIt();
+    gates[1].open();
+
+    const summaries = await Promise.all([ada.ended, bob.ended]);
+    expect(summaries.map(({ status }) => status)).toEqual(['completed', 'completed']);
+    expect([ada.began, bob.began]).toEqual([
+      [1, 2, 3],
+      [1, 2, 3],
+    ]);
+    expect(await checkpointsOf(coordinator, run.id)).toEqual(await undisturbed());
+
+    const last = await postmasterOf(folder);
+    const { code, stderr } = await coordinator.stop();
+    expect(code).toBe(0);
+    expect(stderr).toContain(`PostgreSQL (process ${adopted}) has ended: launching it again`);
+    expect(isAlive(last), 'a clean stop takes the database with it').toBe(false);
+  }, 120_000);
 });

@@ -171,11 +171,11 @@ describe('a coordinator that is killed', () => {
       // Readers pass; whoever inserts a checkpoint waits here, in the middle of its transaction.
       await blocker.query('LOCK TABLE checkpoints IN SHARE ROW EXCLUSIVE MODE');
       held.open();
-      await waitingBackends(1);
+      const killed = await otherWaiting([]);
       await coordinator.kill();
       await coordinator.start();
-      // The killed one's transaction is still there, and the new one does the same duty.
-      await waitingBackends(2);
+      // The new one does the same duty; the killed one's transaction is given up meanwhile.
+      await otherWaiting(killed);
     } finally {
       await blocker.query('ROLLBACK');
       await blocker.close();
@@ -260,12 +260,14 @@ describe('a coordinator that loses its database', () => {
   }
 });
 
-async function waitingBackends(count: number): Promise<void> {
-  await eventually(`${count} transactions wait for a lock`, async () => {
-    const rows = await look.query(
+/** Resolves when others than these wait for a lock, with all who do. */
+async function otherWaiting(known: readonly number[]): Promise<number[]> {
+  return eventually('a transaction waits for a lock', async () => {
+    const rows = await look.query<{ pid: number }>(
       `SELECT pid FROM pg_stat_activity
        WHERE datname = current_database() AND wait_event_type = 'Lock'`,
     );
-    return rows.length >= count ? true : null;
+    const pids = rows.map(({ pid }) => pid);
+    return pids.some((pid) => !known.includes(pid)) ? pids : null;
   });
 }

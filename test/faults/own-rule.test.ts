@@ -68,7 +68,7 @@ it('goes on under its rule when the coordinator was killed', async () => {
       );
     }
   }
-  const [created] = await api.events(id);
+  const [created] = await api.eventPage(id, 1, 1);
   expect(created.body).toMatchObject({ rule: { name: 'log-examples', module: sha256 } });
 });
 

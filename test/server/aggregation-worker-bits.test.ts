@@ -12,6 +12,8 @@ import type { BlobLocation } from '../../server/adapters/aggregation/services.js
 import { workerAggregator } from '../../server/adapters/aggregation/worker-aggregator.js';
 import { createDirectoryBlobStore } from '../../server/adapters/blob-directory.js';
 import { createPostgresBlobStore } from '../../server/adapters/blob-postgres.js';
+import { limited } from '../../server/adapters/storage-limit.js';
+import { StorageRoom } from '../../server/adapters/storage-room.js';
 import { migrate } from '../../server/adapters/postgres/migrator.js';
 import { tfjsOracles } from '../../server/adapters/tfjs-oracle.js';
 import type { BlobStore, OracleProvider } from '../../server/core/ports.js';
@@ -95,6 +97,18 @@ describe('a run that is aggregated in a worker has the bits of one that is not',
       await blobs.close();
       await database.drop();
     }
+  });
+
+  it('and what the worker stores counts in the room of the coordinator', async () => {
+    const { blobs, at } = await inDirectory();
+    const room = new StorageRoom(10 ** 9);
+    await room.recount(blobs);
+    const here = limited(blobs, room, 'coordinator');
+    const there = { ...at, room: room.shared };
+    await expectSameBits(plain({ seed: 77 }), { blobs: here, at: there });
+    const counted = room.usedBytes;
+    await room.recount(blobs);
+    expect(counted).toBe(room.usedBytes);
   });
 
   it('with a proxy set, on which the worker itself computes', async () => {

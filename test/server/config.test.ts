@@ -27,11 +27,19 @@ describe('configuration', () => {
       operatorToken: null,
       blobs: 'directory',
       ruleFiles: null,
+      ledgerKey: null,
+      metrics: 'operators',
       logLevel: 'info',
+      leaseMs: 10_000,
       uploadIdleMs: 30_000,
       maxBlobBytes: 1024 ** 3,
+      storageLimitBytes: null,
       aggregationThreads: Math.min(availableParallelism(), 2),
       aggregationLimitMs: 3_600_000,
+      maxRuns: 1_000,
+      connectionsPerAddress: 10_000,
+      connectionsPerSecond: 200,
+      tls: null,
     });
   });
 
@@ -47,11 +55,22 @@ describe('configuration', () => {
       TRIBUTARY_OPERATOR_TOKEN: 'sixteen-letters!',
       TRIBUTARY_BLOBS: 'postgres',
       TRIBUTARY_RULE_FILES: 'refuse',
+      TRIBUTARY_LEDGER_KEY: '/keys/ledger.pem',
+      TRIBUTARY_METRICS: 'open',
       TRIBUTARY_LOG_LEVEL: 'debug',
+      TRIBUTARY_LEASE_MS: '5000',
       TRIBUTARY_UPLOAD_IDLE_MS: '1500',
       TRIBUTARY_MAX_BLOB_BYTES: '2048',
+      TRIBUTARY_STORAGE_LIMIT_BYTES: '100000000000',
       TRIBUTARY_AGGREGATION_THREADS: '0',
       TRIBUTARY_AGGREGATION_LIMIT_MS: '60000',
+      TRIBUTARY_MAX_RUNS: '7',
+      TRIBUTARY_CONNECTIONS_PER_ADDRESS: '50',
+      TRIBUTARY_CONNECTIONS_PER_SECOND: '20',
+      TRIBUTARY_TLS_CERT: '/tls/cert.pem',
+      TRIBUTARY_TLS_KEY: '/tls/key.pem',
+      TRIBUTARY_TLS_CLIENT_CA: '/tls/sites.pem',
+      TRIBUTARY_TLS_CLIENT_CERTS: 'required',
     });
     expect(config).toEqual({
       databaseUrl: 'postgres://u:p@db/tributary',
@@ -64,11 +83,24 @@ describe('configuration', () => {
       operatorToken: 'sixteen-letters!',
       blobs: 'postgres',
       ruleFiles: 'refuse',
+      ledgerKey: '/keys/ledger.pem',
+      metrics: 'open',
       logLevel: 'debug',
+      leaseMs: 5000,
       uploadIdleMs: 1500,
       maxBlobBytes: 2048,
+      storageLimitBytes: 100_000_000_000,
       aggregationThreads: 0,
       aggregationLimitMs: 60_000,
+      maxRuns: 7,
+      connectionsPerAddress: 50,
+      connectionsPerSecond: 20,
+      tls: {
+        cert: '/tls/cert.pem',
+        key: '/tls/key.pem',
+        clientCa: '/tls/sites.pem',
+        clientCerts: 'required',
+      },
     });
   });
 
@@ -110,14 +142,40 @@ describe('configuration', () => {
     ['TRIBUTARY_BLOBS', 's3', /directory, postgres/],
     ['TRIBUTARY_RULE_FILES', 'yes', /allow, refuse/],
     ['TRIBUTARY_LOG_LEVEL', 'loud', /silent, fatal, error/],
+    ['TRIBUTARY_LEASE_MS', '10', /from 1000/],
     ['TRIBUTARY_UPLOAD_IDLE_MS', '10', /from 100/],
     ['TRIBUTARY_MAX_BLOB_BYTES', '1e9', /whole number/],
+    ['TRIBUTARY_STORAGE_LIMIT_BYTES', '10GB', /whole number.*100 GB/],
+    ['TRIBUTARY_MAX_RUNS', '0', /from 1/],
+    ['TRIBUTARY_CONNECTIONS_PER_SECOND', '0', /from 1/],
+    ['TRIBUTARY_TLS_CLIENT_CERTS', 'yes', /off, optional, required/],
   ])('refuses %s=%s, naming it and what to try', (name, value, message) => {
     const problem = problemOf({ [name]: value });
     expect(problem.code).toBe('bad_request');
     expect(problem.message).toMatch(message);
     expect(problem.message.startsWith(`${name} `)).toBe(true);
     expect(problem.details).toEqual({ variables: [name] });
+  });
+
+  it.each([
+    [{ TRIBUTARY_TLS_CERT: 'c' }, 'TRIBUTARY_TLS_KEY'],
+    [{ TRIBUTARY_TLS_KEY: 'k' }, 'TRIBUTARY_TLS_CERT'],
+    [{ TRIBUTARY_TLS_CLIENT_CA: 'ca' }, 'TRIBUTARY_TLS_CERT'],
+    [
+      { TRIBUTARY_TLS_CERT: 'c', TRIBUTARY_TLS_KEY: 'k', TRIBUTARY_TLS_CLIENT_CERTS: 'required' },
+      'TRIBUTARY_TLS_CLIENT_CA',
+    ],
+  ])('refuses %j, naming the variable that is missing', (env, missing) => {
+    expect(problemOf(env).message).toMatch(new RegExp(`^${missing} is missing: TRIBUTARY_TLS_`));
+  });
+
+  it('asks sites for certificates where it knows who signs them', () => {
+    const tls = { TRIBUTARY_TLS_CERT: '/c', TRIBUTARY_TLS_KEY: '/k' };
+    expect(readConfig(tls).tls).toEqual({
+      ...{ cert: '/c', key: '/k', clientCa: null, clientCerts: 'off' },
+    });
+    const withCa = readConfig({ ...tls, TRIBUTARY_TLS_CLIENT_CA: '/ca' });
+    expect(withCa.tls?.clientCerts).toBe('optional');
   });
 
   it('names every wrong variable at once', () => {

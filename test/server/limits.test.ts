@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { TributaryError } from '../../protocol/errors.js';
 import { Closers } from '../../server/adapters/closers.js';
+import { fileBudget } from '../../server/adapters/file-budget.js';
 import { UploadSlots } from '../../server/adapters/http/upload.js';
 import { originPolicy } from '../../server/adapters/origins.js';
 import { RateLimit } from '../../server/adapters/socket/rate-limit.js';
@@ -36,6 +37,32 @@ describe('uploads of one client', () => {
     const third = upload('a');
     for (const end of ends) end();
     await Promise.all([second, third, other]);
+  });
+});
+
+describe('uploads of all clients', () => {
+  it('are bounded together, also where some fail', async () => {
+    const slots = new UploadSlots(4, 2);
+    let end: () => void = () => undefined;
+    const ends = new Promise<void>((resolve) => (end = resolve));
+    const first = slots.hold('a', () => ends);
+    await expect(slots.hold('b', () => Promise.reject(new Error('cut')))).rejects.toThrow('cut');
+    const second = slots.hold('b', () => ends);
+    await expect(slots.hold('c', () => ends)).rejects.toMatchObject({ code: 'busy' });
+    end();
+    await Promise.all([first, second]);
+    await slots.hold('c', () => ends);
+  });
+
+  it.each([300, 1024, 4096, 2 ** 20])('leave files over where %i may be open', (files) => {
+    const { connections, uploads } = fileBudget(files);
+    expect(connections + uploads).toBeLessThanOrEqual(files - Math.min(200, files / 4));
+    expect(connections).toBeGreaterThanOrEqual(files / 2);
+    expect(uploads).toBeGreaterThanOrEqual(75);
+  });
+
+  it('are not bounded where nobody knows the limit', () => {
+    expect(fileBudget(Infinity)).toEqual({ connections: Infinity, uploads: Infinity });
   });
 });
 

@@ -82,10 +82,10 @@ describe('more than two gigabytes at once', () => {
 
   // Without a bound on each read, the first of these ends the process, and this file with it.
   it('are read in pieces, up to where the file ends', async () => {
-    const ends = { code: 'storage_unavailable', message: 'the file ends at byte 3' };
+    const ends = { code: 'blob_damaged', message: `${path} ends at byte 3` };
     await expect(readFileInto(path, 0, large)).rejects.toMatchObject(ends);
     const files = new OpenFiles();
-    expect(() => files.read(path, 0, large)).toThrow('the file ends at byte 3');
+    expect(() => files.read(path, 0, large)).toThrow(ends.message);
     files.close();
     expect([...large.subarray(0, 4)]).toEqual([5, 7, 9, 0]);
   });
@@ -97,7 +97,7 @@ describe('more than two gigabytes at once', () => {
         for await (const piece of source) pieces.push(piece.byteLength);
         const done = Promise.resolve();
         return {
-          ...{ sha256: '', bytes: 0, commit: () => done, discard: () => done },
+          ...{ sha256: '', bytes: 0, where: '', commit: () => done, discard: () => done },
           read: () => Promise.resolve(large),
           readInto: () => done,
         };

@@ -65,7 +65,7 @@ describe('a failure of the database', () => {
     ['a value out of range', failed('22003'), 'internal'],
     ['a table that is missing', failed('42P01'), 'internal'],
     ['a server that shuts down', failed('57P01'), 'storage_unavailable'],
-    ['a full disk', failed('53100'), 'storage_unavailable'],
+    ['a full disk', failed('53100'), 'storage_full'],
     ['a deadlock', failed('40P01'), 'storage_unavailable'],
     ['a standby', failed('25006'), 'storage_unavailable'],
     ['a refused connection', failed('ECONNREFUSED'), 'storage_unavailable'],

@@ -200,7 +200,7 @@ describe('a simulated client', () => {
     await connect({ client: client('a'), train: stepping(1) });
     transport.assign('a', assignment('a1'));
     await settled(schedule);
-    expect(engine.calls.at(-1)).toBe('declined a1: too large');
+    expect(engine.calls.at(-1)).toBe('declined a1: more than 10 bytes');
   });
 
   it('stops, and hands nothing in, when its round closes', async () => {

@@ -14,6 +14,10 @@ export interface CoordinatorProcess {
   kill(): Promise<void>;
   /** Starts it again, on the same port, database and data directory. */
   start(): Promise<void>;
+  /** SIGSTOP: it stands still, in the middle of whatever it does. */
+  freeze(): void;
+  /** SIGCONT. */
+  thaw(): void;
   /** SIGTERM. */
   stop(): Promise<Finished>;
 }
@@ -44,6 +48,8 @@ export async function serveProcess(options: ServeOptions): Promise<CoordinatorPr
       running = launch(options, port);
       await addressOf(running);
     },
+    freeze: () => running.signal('SIGSTOP'),
+    thaw: () => running.signal('SIGCONT'),
     stop: () => {
       running.signal('SIGTERM');
       return running.ended;

@@ -19,7 +19,7 @@ export interface TrainCall {
 
 export interface ParticipantOptions extends Pick<
   JoinOptions,
-  'url' | 'token' | 'train' | 'evaluate' | 'storage'
+  'url' | 'token' | 'run' | 'train' | 'evaluate' | 'storage' | 'policy' | 'review'
 > {
   readonly name: string;
   /** What the plain trainer reports, where no `train` is given. */
@@ -50,7 +50,7 @@ const environment: Environment = { ...hostEnvironment, random: () => 0 };
 const present = new Set<Participant>();
 
 export function participate(options: ParticipantOptions): Participant {
-  const { url, token, name, numExamples = 10, evaluate, storage, onEvent } = options;
+  const { name, numExamples = 10, hold, onEvent, ...joining } = options;
   const log = new EventLog();
   const [began, calls]: [number[], TrainCall[]] = [[], []];
   const begun = new Signals();
@@ -58,7 +58,7 @@ export function participate(options: ParticipantOptions): Participant {
   const train = async (request: TrainRequest): Promise<TrainResult> => {
     began.push(request.round);
     begun.signal(request.round);
-    await orAborted(options.hold?.(request.round) ?? Promise.resolve(), request.signal);
+    await orAborted(hold?.(request.round) ?? Promise.resolve(), request.signal);
     const result = await work(request);
     calls.push({ round: request.round, model: request.model, result });
     return result;
@@ -71,7 +71,8 @@ export function participate(options: ParticipantOptions): Participant {
     onEvent?.(event);
   };
   const { signal } = leaving;
-  const ended = join({ url, token, train, evaluate, storage, signal, onEvent: watch }, environment);
+  const own = joining.token === undefined ? { name } : {};
+  const ended = join({ ...joining, ...own, train, signal, onEvent: watch }, environment);
   const participant: Participant = {
     name,
     log,

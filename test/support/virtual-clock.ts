@@ -30,6 +30,11 @@ export class VirtualClock implements Clock {
     return all.length > 0 ? Math.min(...all) : null;
   }
 
+  /** Whether somebody wants to be woken at exactly this moment. */
+  isAwaited(at: number): boolean {
+    return [...this.#timers].some((timer) => timer.at === at);
+  }
+
   get pending(): number {
     return this.#timers.size;
   }

@@ -1,11 +1,13 @@
 /** What coordinator and aggregation worker do for each other, and what a worker is started with. */
 import type { LossOracle } from '../../core/ports.js';
 import type { AggregationInput, AggregationResult } from '../../engine/aggregation.js';
+import type { SharedRoom } from '../storage-room.js';
 
-/** Where a thread of its own finds the blobs again. */
-export type BlobLocation =
+/** Where a thread of its own finds the blobs again, and the room that is left for them. */
+export type BlobLocation = (
   | { readonly kind: 'directory'; readonly folder: string }
-  | { readonly kind: 'postgres'; readonly url: string; readonly spoolDir: string };
+  | { readonly kind: 'postgres'; readonly url: string; readonly spoolDir: string }
+) & { readonly room?: SharedRoom };
 
 export interface WorkerSettings {
   readonly blobs: BlobLocation;

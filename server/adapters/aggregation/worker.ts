@@ -12,6 +12,8 @@ import { createBlockingBlobStore } from '../blob-blocking.js';
 import { createPostgresBlobStore } from '../blob-postgres.js';
 import { newKernels } from '../kernels.js';
 import { storedRuleModules } from '../rule-modules.js';
+import { limited } from '../storage-limit.js';
+import { StorageRoom } from '../storage-room.js';
 import { tfjsOracles } from '../tfjs-oracle.js';
 import { Line } from './line.js';
 import { askedOracles } from './oracle.js';
@@ -54,7 +56,14 @@ function openedBlobs(): Promise<WorkerBlobs> {
   return blobs;
 }
 
-async function openBlobs({ blobs: at }: WorkerSettings): Promise<WorkerBlobs> {
+/** What it stores counts as the coordinator's own. */
+async function openBlobs(settings: WorkerSettings): Promise<WorkerBlobs> {
+  const { store, release } = await openPlainBlobs(settings);
+  const { room } = settings.blobs;
+  return { store: room ? limited(store, new StorageRoom(room), 'coordinator') : store, release };
+}
+
+async function openPlainBlobs({ blobs: at }: WorkerSettings): Promise<WorkerBlobs> {
   if (at.kind === 'directory') {
     const store = await createBlockingBlobStore(at.folder);
     return { store, release: () => store.closeFiles() };

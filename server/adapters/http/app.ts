@@ -5,9 +5,14 @@ import { TributaryError } from '../../../protocol/errors.js';
 import { assignmentRoutes } from './assignments.js';
 import { blobRoutes } from './blobs.js';
 import { checkpointRoutes } from './checkpoints.js';
+import { clientRoutes } from './clients.js';
 import { answerErrors, unknownRoute } from './errors.js';
 import { healthRoutes } from './health.js';
+import { ledgerRoutes } from './ledger.js';
 import { requestLog } from './logging.js';
+import { countRequests, metricsRoutes } from './metrics.js';
+import { openApiRoutes } from './openapi.js';
+import { operatorRoutes } from './operators.js';
 import type { HttpParts } from './parts.js';
 import { runRoutes } from './runs.js';
 import { crossOrigin, securityHeaders } from './security.js';
@@ -18,9 +23,25 @@ export function createHttpApp(parts: HttpParts): Express {
   app.disable('etag');
   app.set('query parser', 'simple');
   app.set('trust proxy', typeof trustProxy === 'number' ? trustProxy : [...trustProxy]);
-  app.use(requestLog(log), securityHeaders(origins), ...crossOrigin(origins));
+  app.use(
+    countRequests(parts.metrics),
+    requestLog(log),
+    securityHeaders(origins),
+    ...crossOrigin(origins),
+  );
   app.use('/v1', notWhile(draining), neverCached);
-  for (const routes of [healthRoutes, runRoutes, checkpointRoutes, assignmentRoutes, blobRoutes]) {
+  for (const routes of [
+    healthRoutes,
+    metricsRoutes,
+    openApiRoutes,
+    runRoutes,
+    clientRoutes,
+    operatorRoutes,
+    ledgerRoutes,
+    checkpointRoutes,
+    assignmentRoutes,
+    blobRoutes,
+  ]) {
     routes(app, parts);
   }
   if (sdkDir !== null) app.use('/sdk', staticFiles(sdkDir));

@@ -7,14 +7,15 @@ import type { Client } from '../../core/ports.js';
 import { readBody, readJson } from './body.js';
 import { sendError } from './errors.js';
 import { idParam } from './ids.js';
+import { timed } from './metrics.js';
 import type { HttpParts } from './parts.js';
-import { UploadSlots, checkHash, declaredHash, receiveBlob } from './upload.js';
+import { UploadSlots, checkHash, declaredHash, discardUnless, receiveBlob } from './upload.js';
 
 const MAX_EVALUATION_BYTES = 64 * 1024;
 
 export function assignmentRoutes(router: Router, parts: HttpParts): void {
   const { engine, auth, questions, limits } = parts;
-  const slots = new UploadSlots(limits.uploadsAtOnce);
+  const slots = new UploadSlots(limits.uploadsAtOnce, limits.uploadsInAll);
 
   router.put('/v1/assignments/:id/update', async (req, res) => {
     const client = await auth.client(req);
@@ -22,6 +23,7 @@ export function assignmentRoutes(router: Router, parts: HttpParts): void {
     const receipt = await slots.hold(`${client.runId}/${client.id}`, () =>
       takeUpdate(req, client, id, parts),
     );
+    parts.metrics.received(receipt);
     sendReceipt(req, res, receipt);
   });
 
@@ -36,6 +38,7 @@ export function assignmentRoutes(router: Router, parts: HttpParts): void {
     const id = idParam(req, 'id', 'assignment_unknown');
     const body = await readJson(req, MAX_EVALUATION_BYTES, limits.body);
     const report = parse(evaluationReport, body, 'evaluation');
+    await auth.client(req); // it may have been revoked while the body came
     res.json({ taken: await engine.report(client, id, report) });
   });
 
@@ -51,6 +54,7 @@ export function assignmentRoutes(router: Router, parts: HttpParts): void {
     const id = idParam(req, 'id', 'not_found');
     const file = await readBody(req, questions.maxAnswerBytes(client, id), limits.body);
     checkHash(req, file);
+    await auth.client(req);
     res.json({ taken: questions.answer(client, id, file) });
   });
 }
@@ -60,16 +64,24 @@ async function takeUpdate(
   req: Request,
   client: Client,
   assignmentId: string,
-  { engine, blobs, limits }: HttpParts,
+  { engine, auth, blobs, limits, metrics }: HttpParts,
 ): Promise<Receipt> {
   const sha256 = declaredHash(req);
   const maxBytes = await engine.maxUploadBytes(client, assignmentId);
-  const staged = await receiveBlob(req, { sha256, maxBytes }, blobs, limits.body);
-  return engine.submit(client, assignmentId, staged);
+  return engine.whileUploading(client, assignmentId, async () => {
+    const staged = await timed(metrics, () =>
+      receiveBlob(req, { sha256, maxBytes }, blobs, limits.body),
+    );
+    await discardUnless(auth.client(req), staged);
+    return engine.submit(client, assignmentId, staged);
+  });
 }
 
 function sendReceipt(req: Request, res: Response, receipt: Receipt): void {
+  const { runId: run, round, clientId: client } = receipt;
   if (receipt.status === 'accepted') {
+    const { duplicate } = receipt;
+    req.log.debug({ assignment: receipt.assignmentId, run, round, client, duplicate }, 'receipt');
     res.status(receipt.duplicate ? 200 : 201).json({ receipt });
     return;
   }
@@ -80,7 +92,7 @@ function sendReceipt(req: Request, res: Response, receipt: Receipt): void {
         'the update does not count',
       );
   req.log.info(
-    { client: receipt.clientId, run: receipt.runId, round: receipt.round, code: error.code },
+    { assignment: receipt.assignmentId, run, round, client, code: error.code },
     `update ${receipt.status}: ${errorKinds[error.code].status}`,
   );
   sendError(req, res, error, receipt);

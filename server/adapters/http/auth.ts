@@ -1,41 +1,63 @@
-/** Who is calling: the operator, a client, or nobody. */
+/** Who is calling: an operator, a client, or nobody. */
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { TributaryError } from '../../../protocol/errors.js';
-import type { Client } from '../../core/ports.js';
-import type { Engine } from '../../engine/engine.js';
+import type { OperatorRole } from '../../../protocol/http.js';
+import { operatorRole } from '../../../protocol/http.js';
+import type { Client, Operator } from '../../core/ports.js';
+import { ROOT } from '../../engine/membership.js';
+import { isOperatorToken } from '../../engine/tokens.js';
+import type { Authenticator } from '../identity.js';
+
+/** An operator as the ledger names it. */
+export type Actor = Pick<Operator, 'name' | 'role'>;
 
 export type Caller =
-  { readonly kind: 'operator' } | { readonly kind: 'client'; readonly client: Client };
+  | { readonly kind: 'operator'; readonly operator: Actor }
+  | { readonly kind: 'client'; readonly client: Client };
 
-/** Gives access by the bearer token of a request. Every method throws `unauthorized` without one. */
+/**
+ * Gives access by the bearer token of a request. Every method throws `unauthorized` without one,
+ * `token_expired`, `revoked` or `not_approved` for one that is good no longer, or not yet, and
+ * `forbidden`, naming the role that is needed, for one of somebody else.
+ */
 export interface Auth {
   caller(req: IncomingMessage): Promise<Caller>;
-  /** @throws TributaryError `forbidden` for a client's token. */
-  operator(req: IncomingMessage): Promise<void>;
-  /** @throws TributaryError `forbidden` for the operator's token. */
+  /** May read what operators see; a model says too much of the data for that: `operator`. */
+  viewer(req: IncomingMessage): Promise<Actor>;
+  /** May run as well. */
+  operator(req: IncomingMessage): Promise<Actor>;
+  /** May also say who operates. */
+  admin(req: IncomingMessage): Promise<Actor>;
   client(req: IncomingMessage): Promise<Client>;
-  /** The operator, or a client of this run. @throws TributaryError `forbidden` for any other. */
+  /** A client of this run, or whoever may run it. */
   reader(req: IncomingMessage, runId: string): Promise<Caller>;
 }
 
-export function bearerAuth(
-  engine: Pick<Engine, 'authenticate'>,
-  isOperator: (token: string) => boolean,
-): Auth {
+export interface AuthParts {
+  readonly clients: Authenticator;
+  /** Those beside the one of the configuration. */
+  readonly operators: Authenticator<Actor>;
+  /** Whether it is the configured token. */
+  readonly isRoot: (token: string) => boolean;
+}
+
+export function bearerAuth({ clients, operators, isRoot }: AuthParts): Auth {
   const caller = async (req: IncomingMessage): Promise<Caller> => {
     const token = bearerToken(req);
-    if (isOperator(token)) return { kind: 'operator' };
-    const client = await engine.authenticate(token);
-    if (!client) throw new TributaryError('unauthorized', 'the token is not known');
-    return { kind: 'client', client };
+    if (isRoot(token)) return { kind: 'operator', operator: { name: ROOT, role: 'admin' } };
+    if (isOperatorToken(token)) {
+      return { kind: 'operator', operator: known(await operators.authenticate(token, req)) };
+    }
+    return { kind: 'client', client: known(await clients.authenticate(token, req)) };
   };
+  const acting = (needed: OperatorRole) => async (req: IncomingMessage) =>
+    actorOf(await caller(req), needed);
   return {
     caller,
-    operator: async (req) => {
-      if ((await caller(req)).kind === 'operator') return;
-      throw new TributaryError('forbidden', 'only the operator token may do this');
-    },
+    viewer: acting('viewer'),
+    operator: acting('operator'),
+    admin: acting('admin'),
     client: async (req) => {
       const who = await caller(req);
       if (who.kind === 'client') return who.client;
@@ -43,10 +65,31 @@ export function bearerAuth(
     },
     reader: async (req, runId) => {
       const who = await caller(req);
-      if (who.kind === 'operator' || who.client.runId === runId) return who;
-      throw new TributaryError('forbidden', 'this client belongs to another run');
+      if (who.kind === 'operator') actorOf(who, 'operator');
+      else if (who.client.runId !== runId) {
+        throw new TributaryError('forbidden', 'this client belongs to another run');
+      }
+      return who;
     },
   };
+}
+
+function known<T>(found: T | null): T {
+  if (found) return found;
+  throw new TributaryError('unauthorized', 'the token is not known');
+}
+
+/** @throws TributaryError `forbidden`. */
+function actorOf(who: Caller, needed: OperatorRole): Actor {
+  if (who.kind === 'client') {
+    throw new TributaryError('forbidden', `only an operator may do this (role "${needed}")`);
+  }
+  // Each role may do all that those before it may.
+  const { options: ranks } = operatorRole;
+  const { name, role } = who.operator;
+  if (ranks.indexOf(role) >= ranks.indexOf(needed)) return who.operator;
+  const message = `this takes the role "${needed}", and operator "${name}" has "${role}"`;
+  throw new TributaryError('forbidden', message);
 }
 
 /** Compares with the operator's token in a time that does not depend on where they differ. */

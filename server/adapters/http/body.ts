@@ -4,6 +4,7 @@
  */
 import type { IncomingMessage } from 'node:http';
 import { TributaryError } from '../../../protocol/errors.js';
+import { checkPlain } from '../plain-json.js';
 
 export interface BodyLimits {
   /** How long a peer may send nothing. */
@@ -82,7 +83,12 @@ export async function readJson(
   if (!/^application\/([\w.+-]+\+)?json\s*(;|$)/i.test(type)) {
     throw new TributaryError('bad_request', 'content-type: send JSON as application/json');
   }
-  const bytes = await readBody(req, maxBytes, limits);
+  const value = parseJson(await readBody(req, maxBytes, limits));
+  checkPlain(value, 'body');
+  return value;
+}
+
+function parseJson(bytes: Uint8Array): unknown {
   try {
     return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
   } catch (cause) {

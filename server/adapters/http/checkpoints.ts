@@ -17,7 +17,10 @@ export function checkpointRoutes(router: Router, parts: HttpParts): void {
     sendPart(req, res, parts, ({ sha256 }) => parts.blobs.open(sha256)),
   );
   router.get('/v1/runs/:run/checkpoints/:version/broadcast', (req, res) =>
-    sendPart(req, res, parts, (checkpoint) => parts.blobs.open(broadcastOf(checkpoint).sha256)),
+    sendPart(req, res, parts, (checkpoint) => {
+      const { sha256 } = broadcastOf(checkpoint);
+      return whileKept(parts, checkpoint, sha256, () => parts.blobs.open(sha256));
+    }),
   );
   averageRoute(router, parts);
 }
@@ -31,7 +34,11 @@ function averageRoute(router: Router, parts: HttpParts): void {
   router.get('/v1/runs/:run/checkpoints/:version/average', async (req, res) => {
     await parts.auth.operator(req);
     await sendPart(req, res, parts, (checkpoint, run) =>
-      averaging.run(async () => inMemory(await averagedModel(run, checkpoint, parts.blobs))),
+      averaging.run(() =>
+        whileKept(parts, checkpoint, checkpoint.stateSha256, async () =>
+          inMemory(await averagedModel(run, checkpoint, parts.blobs)),
+        ),
+      ),
     );
   });
 }
@@ -48,6 +55,7 @@ async function sendPart(
   const checkpoint = newest
     ? await newestCheckpoint(store, run.id, caller)
     : await checkpointOf(store, run.id, versionOf(req));
+  if (checkpoint.collected) throw gone(checkpoint, 'the model');
   const blob = await partOf(checkpoint, run);
   // A version never changes; private, because who may read it depends on the token.
   const caching = newest ? 'private, no-cache' : 'private, max-age=31536000, immutable';
@@ -60,6 +68,27 @@ function broadcastOf({ runId, version, broadcast }: Checkpoint): StoredBlob {
   if (broadcast) return broadcast;
   const message = `the rule of run "${runId}" sends nothing down with checkpoint ${version}`;
   throw new TributaryError('not_found', message);
+}
+
+/** State and vectors of a rule are kept for the newest version; see docs/decisions/0014. */
+async function whileKept<T>(
+  { store }: HttpParts,
+  checkpoint: Checkpoint,
+  sha256: string | null,
+  read: () => Promise<T>,
+): Promise<T> {
+  try {
+    return await read();
+  } catch (error) {
+    const isDamage = error instanceof TributaryError && error.code === 'blob_damaged';
+    if (!isDamage || sha256 === null || (await store.needed([sha256])).has(sha256)) throw error;
+    throw gone(checkpoint, "the rule's part");
+  }
+}
+
+function gone({ runId, version }: Checkpoint, what: string): TributaryError {
+  const message = `run "${runId}" has let ${what} of checkpoint ${version} go: newer ones are kept`;
+  return new TributaryError('gone', message);
 }
 
 function versionOf(req: Request): number {

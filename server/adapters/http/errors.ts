@@ -3,23 +3,28 @@ import type { ErrorRequestHandler, Request, RequestHandler, Response } from 'exp
 import type { ErrorBody } from '../../../protocol/errors.js';
 import { TributaryError } from '../../../protocol/errors.js';
 import type { Receipt } from '../../../protocol/update.js';
+import { retryAfterSeconds, withRetryAfter } from '../pace.js';
 import { drain } from './body.js';
 import { requestId } from './logging.js';
+import { noteRefusal } from './metrics.js';
 
 /** How long an early answer waits for the peer to stop sending; less for one that was too slow. */
 const LINGER_MS = 30_000;
 const LINGER_IDLE_MS = 1_000;
-const RETRY_AFTER_S = 2;
 
 /** Answers with an error. Safe at any time, also while the peer is still sending its body. */
 export function sendError(
   req: Request,
   res: Response,
-  error: TributaryError,
+  failure: TributaryError,
   receipt?: Receipt,
 ): void {
+  const error = withRetryAfter(failure);
   if (error.status === 401) res.setHeader('www-authenticate', 'Bearer realm="tributary"');
-  if (error.status === 429 || error.status === 503) res.setHeader('retry-after', RETRY_AFTER_S);
+  if (error.retryAfterMs !== undefined) {
+    res.setHeader('retry-after', retryAfterSeconds(error.retryAfterMs));
+  }
+  noteRefusal(res, error.code);
   res.setHeader('cache-control', 'no-store');
   res.status(error.status);
   const body = { error: error.toBody(), ...(receipt && { receipt }) };

@@ -2,9 +2,12 @@
 import type { Router } from 'express';
 import { TributaryError } from '../../../protocol/errors.js';
 import { catalogue } from '../../core/catalogue.js';
+import { readinessCheck } from '../readiness.js';
 import type { HttpParts } from './parts.js';
 
-export function healthRoutes(router: Router, { store, version, draining }: HttpParts): void {
+export function healthRoutes(router: Router, parts: HttpParts): void {
+  const { version, draining, refusal } = parts;
+  const check = readinessCheck(parts);
   const healthy = { status: 'ok', version };
 
   router.get('/healthz', (_req, res) => {
@@ -14,9 +17,9 @@ export function healthRoutes(router: Router, { store, version, draining }: HttpP
   /** For load balancers: not ready means that the next request goes elsewhere. */
   router.get('/readyz', async (_req, res) => {
     if (draining()) throw new TributaryError('shutting_down', 'the coordinator is stopping');
-    // Any lookup tells whether the database answers; there is no run of this name.
-    await store.run('readyz');
-    res.json(healthy);
+    const standby = refusal();
+    if (standby) throw standby;
+    res.json({ ...healthy, checks: await check() });
   });
 
   router.get('/v1/rules', (_req, res) => {

@@ -16,6 +16,8 @@ export const redactedPaths: readonly string[] = [
   'operatorToken',
 ];
 
+const ASSIGNMENT = /^\/v1\/assignments\/([\w.-]{1,128})\//;
+
 export function requestLog(log: Logger): RequestHandler {
   return pinoHttp({
     logger: log,
@@ -23,6 +25,11 @@ export function requestLog(log: Logger): RequestHandler {
       const id = broughtId(req) ?? randomUUID();
       res.setHeader('x-request-id', id);
       return id;
+    },
+    // The id that goes with an update from its client to the ledger.
+    customProps: (req) => {
+      const assignment = ASSIGNMENT.exec(req.url)?.[1];
+      return assignment === undefined ? {} : { assignment };
     },
     // Nothing else of the headers is worth a line, and what is not logged cannot leak.
     serializers: { req: describeRequest, res: describeResponse },
@@ -53,7 +60,13 @@ interface LoggedRequest {
 }
 
 function describeRequest({ id, method, url, raw }: LoggedRequest) {
-  return { id, method, url: url?.slice(0, 500), from: raw?.ip };
+  return { id, method, url: url && withoutQuery(url), from: raw?.ip };
+}
+
+/** Some put their token after the question mark, where nobody asked for it. */
+function withoutQuery(url: string): string {
+  const end = url.indexOf('?');
+  return end < 0 ? url.slice(0, 500) : `${url.slice(0, Math.min(end, 500))}?…`;
 }
 
 function describeResponse({ statusCode }: { readonly statusCode?: number }) {

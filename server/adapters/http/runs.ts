@@ -1,17 +1,15 @@
 /** Runs: created, stopped and read by operators; their clients read who they are and the task. */
 import type { Request, Router } from 'express';
-import { TributaryError, parse } from '../../../protocol/errors.js';
-import type { Enrolled, Identity } from '../../../protocol/http.js';
-import { enrolment } from '../../../protocol/http.js';
+import { TributaryError } from '../../../protocol/errors.js';
+import type { Identity } from '../../../protocol/http.js';
 import type { RoundRecord, Run, Store } from '../../core/ports.js';
-import { readJson } from './body.js';
+import { readCommand } from './command.js';
 import { idParam, numberParam } from './ids.js';
 import type { HttpParts } from './parts.js';
 import { roundDetail, runDetail, runSummary } from './views.js';
 
 /** A specification holds the layers of its model as JSON. */
 const MAX_SPEC_BYTES = 4 * 1024 * 1024;
-const MAX_ENROLMENT_BYTES = 64 * 1024;
 
 export function runRoutes(router: Router, parts: HttpParts): void {
   operatorRoutes(router, parts);
@@ -19,64 +17,64 @@ export function runRoutes(router: Router, parts: HttpParts): void {
 }
 
 function operatorRoutes(router: Router, parts: HttpParts): void {
-  const { engine, store, auth, presence, limits } = parts;
+  const { engine, store, auth, presence } = parts;
   router.post('/v1/runs', async (req, res) => {
-    await auth.operator(req);
-    const run = await engine.createRun(await readJson(req, MAX_SPEC_BYTES, limits.body));
+    const { by, body } = await readCommand(req, 'operator', MAX_SPEC_BYTES, parts);
+    const run = await engine.createRun(body, by);
     res.status(201).json(await runSummary(store, run));
   });
 
   router.get('/v1/runs', async (req, res) => {
-    await auth.operator(req);
+    await auth.viewer(req);
     const runs = await Promise.all((await store.runs()).map((run) => runSummary(store, run)));
     res.json({ runs });
   });
 
   // Not for clients: it shows who the others are, and what was measured at their sites.
   router.get('/v1/runs/:run', async (req, res) => {
-    await auth.operator(req);
+    await auth.viewer(req);
     const run = await runOf(store, runId(req));
     res.json(await runDetail(store, run, presence, engine.now(run.id)));
   });
 
-  router.post('/v1/runs/:run/stop', async (req, res) => {
-    await auth.operator(req);
-    const run = await engine.stopRun(runId(req), 'stopped by the operator');
+  router.post('/v1/runs/:run/pause', async (req, res) => {
+    const { name: by } = await auth.operator(req);
+    const run = await engine.pauseRun(runId(req), 'paused by the operator', by);
     res.json(await runSummary(store, run));
   });
 
-  router.post('/v1/runs/:run/clients', async (req, res) => {
-    await auth.operator(req);
-    const body = await readJson(req, MAX_ENROLMENT_BYTES, limits.body);
-    const { name, role } = parse(enrolment, body, 'enrolment');
-    const { client, token } = await engine.enrol(runId(req), name, role);
-    const answer: Enrolled = { clientId: client.id, role: client.role, token };
-    res.status(201).json(answer);
+  router.post('/v1/runs/:run/resume', async (req, res) => {
+    const { name: by } = await auth.operator(req);
+    const run = await engine.resumeRun(runId(req), 'resumed by the operator', by);
+    res.json(await runSummary(store, run));
+  });
+
+  router.post('/v1/runs/:run/stop', async (req, res) => {
+    const { name: by } = await auth.operator(req);
+    const run = await engine.stopRun(runId(req), 'stopped by the operator', by);
+    res.json(await runSummary(store, run));
   });
 
   router.get('/v1/runs/:run/rounds/:round', async (req, res) => {
-    await auth.operator(req);
+    await auth.viewer(req);
     const run = await runOf(store, runId(req));
     const record = await roundOf(store, run, req);
     const { number, attempt } = record.round;
     res.json(roundDetail(record, await store.assignments(run.id, number, attempt)));
   });
-
-  router.get('/v1/runs/:run/events', async (req, res) => {
-    await auth.operator(req);
-    const run = await runOf(store, runId(req));
-    const events = (await store.events(run.id)).map((event) => {
-      return { ...event, at: new Date(event.at).toISOString() };
-    });
-    res.json({ events });
-  });
 }
 
-function readerRoutes(router: Router, { store, auth }: HttpParts): void {
+function readerRoutes(router: Router, { engine, store, auth }: HttpParts): void {
   router.get('/v1/me', async (req, res) => {
     const { runId, id, role } = await auth.client(req);
     const answer: Identity = { runId, clientId: id, role };
     res.json(answer);
+  });
+
+  router.get('/v1/runs/:run/plan', async (req, res) => {
+    const client = await auth.client(req);
+    if (client.runId === runId(req)) res.json(await engine.plan(client));
+    else throw new TributaryError('forbidden', 'this client belongs to another run');
   });
 
   router.get('/v1/runs/:run/task', async (req, res) => {

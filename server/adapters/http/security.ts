@@ -2,7 +2,7 @@
 import cors from 'cors';
 import type { RequestHandler } from 'express';
 import helmet from 'helmet';
-import { SHA256_HEADER, VERSION_HEADER } from '../../../protocol/http.js';
+import { REQUEST_ID_HEADER, SHA256_HEADER, VERSION_HEADER } from '../../../protocol/http.js';
 import type { OriginPolicy } from '../origins.js';
 import { originRefused } from '../origins.js';
 
@@ -52,8 +52,8 @@ export function crossOrigin(origins: OriginPolicy): RequestHandler[] {
     // Reflected rather than `*`, so that one rule, the gate's, decides.
     origin: origins.crossOrigin,
     methods: ['GET', 'HEAD', 'PUT', 'POST'],
-    allowedHeaders: ['authorization', 'content-type', SHA256_HEADER],
-    exposedHeaders: ['etag', 'retry-after', 'x-request-id', VERSION_HEADER],
+    allowedHeaders: ['authorization', 'content-type', SHA256_HEADER, REQUEST_ID_HEADER],
+    exposedHeaders: ['etag', 'retry-after', REQUEST_ID_HEADER, VERSION_HEADER],
     maxAge: 600,
   });
   return [gate, headers];

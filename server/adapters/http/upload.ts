@@ -52,27 +52,52 @@ export async function receiveBlob(
   throw wrongHash(staged.bytes, staged.sha256, sha256);
 }
 
+/** An upload may take long: who began it may have been revoked, or given another token, since. */
+export async function discardUnless(allowed: Promise<unknown>, staged: StagedBlob): Promise<void> {
+  try {
+    await allowed;
+  } catch (error) {
+    await staged.discard();
+    throw error;
+  }
+}
+
 function wrongHash(bytes: number, sha256: string, announced: string): TributaryError {
   const message = `the body of ${bytes} bytes has sha256 ${sha256}; announced was ${announced}`;
   return new TributaryError('wrong_hash', message, { bytes, sha256 });
 }
 
-/** Counts what is under way, so that one peer cannot fill the spool with half an upload a connection. */
+/**
+ * Counts what is under way, so that one peer cannot fill the spool with half an upload a connection,
+ * nor all together take every file that the process may open.
+ */
 export class UploadSlots {
   readonly #underWay = new Map<string, number>();
+  #inAll = 0;
 
-  constructor(private readonly atOnce: number) {}
+  constructor(
+    private readonly atOnce: number,
+    private readonly mostInAll = Infinity,
+  ) {}
 
-  /** @throws TributaryError `rate_limited` where `who` has as many uploads under way as it may. */
+  /**
+   * @throws TributaryError `rate_limited` where `who` has as many uploads under way as it may, `busy`
+   * where all together have.
+   */
   async hold<T>(who: string, work: () => Promise<T>): Promise<T> {
     const taken = this.#underWay.get(who) ?? 0;
     if (taken >= this.atOnce) {
       throw new TributaryError('rate_limited', `${taken} uploads are under way already`);
     }
+    if (this.#inAll >= this.mostInAll) {
+      throw new TributaryError('busy', `${this.#inAll} uploads are under way: no more are taken`);
+    }
     this.#underWay.set(who, taken + 1);
+    this.#inAll++;
     try {
       return await work();
     } finally {
+      this.#inAll--;
       const left = this.#underWay.get(who)! - 1;
       if (left > 0) this.#underWay.set(who, left);
       else this.#underWay.delete(who);

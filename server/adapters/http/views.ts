@@ -7,7 +7,7 @@ import type {
   RunSummary,
   UpdateRecord,
 } from '../../../protocol/http.js';
-import type { Metrics } from '../../../protocol/update.js';
+import type { Metrics } from '../../../protocol/metrics.js';
 import type {
   AssignmentRecord,
   AssignmentState,
@@ -49,9 +49,9 @@ export async function runDetail(
     store.rounds(run.id),
     store.clients(run.id),
   ]);
-  const infos = clients.map(({ id, role }): ClientInfo => {
+  const infos = clients.map(({ id, role, state }): ClientInfo => {
     const status = presence.status(run.id, id);
-    return { id, role, present: status !== null, ...(status ?? away) };
+    return { id, role, state, present: status !== null, ...(status ?? away) };
   });
   return { ...summary, spec: run.spec, history: rounds.map(roundSummary), clients: infos, now };
 }
@@ -99,6 +99,7 @@ function updateRecord(assignment: AssignmentRecord): UpdateRecord {
     numSteps: update?.numSteps ?? null,
     norm: update?.norm ?? null,
     metrics: report ? meansOf(report.sums, report.numExamples) : { ...update?.metrics },
+    flags: [...(update?.flags ?? [])],
     weight: update?.weight ?? null,
   };
 }
@@ -120,6 +121,10 @@ function meansOf(sums: Metrics, numExamples: number): Metrics {
   return Object.fromEntries(Object.entries(sums).map(([name, sum]) => [name, sum / numExamples]));
 }
 
-function isoTime(ms: number): string {
+export function isoTime(ms: number): string {
   return new Date(ms).toISOString();
+}
+
+export function isoTimeOrNull(ms: number | null): string | null {
+  return ms === null ? null : isoTime(ms);
 }

@@ -21,13 +21,14 @@ export function commit(state: State, round: Round, changes: RoundChanges): boole
   const run = state.runs.get(round.runId);
   const entry = findRound(state, round);
   if (!run || entry?.round.revision !== round.revision - 1) return false;
+  if (changes.onlyWhile && run.run.status !== changes.onlyWhile) return false;
   checkCheckpoints(run, round, changes);
   checkAssignments(state, run, entry, changes);
   const results = { ...entry.results, ...resultsOf(changes) };
   const weighed = Object.entries(changes.weights ?? {}).map(([id, weight]) =>
     withWeight(entry, id, weight),
   );
-  const events = withEvents(run, changes.events ?? []);
+  const events = withEvents(run, changes.events ?? [], state.sign);
 
   entry.round = storableRound(round);
   entry.results = results;

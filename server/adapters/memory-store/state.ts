@@ -2,14 +2,15 @@
 import type {
   AssignmentRecord,
   Checkpoint,
-  Client,
+  EnrolledClient,
   LedgerEvent,
   NewEvent,
+  Operator,
   RoundRecord,
   Run,
 } from '../../core/ports.js';
 import type { Round } from '../../core/round.js';
-import { appendEvents } from '../ledger-chain.js';
+import { appendEvents, type Sign } from '../ledger-chain.js';
 import { storableText } from '../storable.js';
 
 export type Results = Pick<RoundRecord, 'diagnostics' | 'matrices' | 'coefficients' | 'evaluation'>;
@@ -21,18 +22,28 @@ export interface RoundEntry {
   readonly assignments: Map<string, AssignmentRecord>;
 }
 
+export interface ClientEntry {
+  readonly client: EnrolledClient;
+  readonly tokenHash: string;
+}
+
 export interface RunEntry {
   run: Run;
   readonly checkpoints: Map<number, Checkpoint>;
-  readonly clients: Map<string, Client>;
+  readonly clients: Map<string, ClientEntry>;
   /** Oldest first. */
   readonly rounds: RoundEntry[];
   events: readonly LedgerEvent[];
 }
 
 export interface State {
+  /** Signs the ledgers' events; null leaves them unsigned. */
+  readonly sign: Sign | null;
+  /** The coordinator's own ledger. */
+  coordinatorEvents: readonly LedgerEvent[];
   readonly runs: Map<string, RunEntry>;
-  readonly clientsByToken: Map<string, Client>;
+  readonly clientsByToken: Map<string, ClientEntry>;
+  readonly operators: Map<string, { readonly operator: Operator; readonly tokenHash: string }>;
   /** The round that each assignment belongs to. */
   readonly places: Map<string, RoundEntry>;
 }
@@ -68,8 +79,12 @@ export function openAssignment({ places }: State, id: string): AssignmentRecord 
   return entry?.round.phase === phase ? assignment : null;
 }
 
-export function withEvents(run: RunEntry, events: readonly NewEvent[]): LedgerEvent[] {
-  return [...run.events, ...appendEvents(run.events.at(-1) ?? null, events)];
+export function withEvents(
+  { events: before }: Pick<RunEntry, 'events'>,
+  events: readonly NewEvent[],
+  sign: Sign | null,
+): LedgerEvent[] {
+  return [...before, ...appendEvents(before.at(-1) ?? null, events, sign)];
 }
 
 export function textOrNull(text: string | null): string | null {

@@ -19,12 +19,15 @@ import {
   startTimeoutMs,
 } from './postmaster.js';
 import { isPostmaster, markIsAlive, thisProcess } from './processes.js';
+import { type KeepRunning, type Supervision, supervise } from './supervision.js';
 
 export interface EmbeddedOptions {
   /** Everything is kept in this directory; it is made when it does not exist. */
   readonly dataDir: string;
   /** Told in a sentence what happens. */
   readonly log?: (message: string) => void;
+  /** Launches the server again where it ends while it is used; without it, that is its end. */
+  readonly keepRunning?: KeepRunning;
 }
 
 export interface EmbeddedPostgres {
@@ -52,6 +55,7 @@ const lockTimeoutMs = startTimeoutMs + 60_000;
 export async function startEmbeddedPostgres({
   dataDir,
   log = () => undefined,
+  keepRunning,
 }: EmbeddedOptions): Promise<EmbeddedPostgres> {
   const home = resolve(dataDir);
   const lock = join(home, 'lock');
@@ -73,10 +77,14 @@ export async function startEmbeddedPostgres({
     const verb = running ? 'adopted' : 'started';
     log(`${verb} PostgreSQL ${binaries.major} (process ${server.pid}, port ${server.port})`);
     const address = `127.0.0.1:${server.port}/${database}`;
+    const inTurn = (work: () => Promise<void>) => withFileLock(lock, lockTimeoutMs, work);
+    const supervised = keepRunning
+      ? supervise(server, cluster, inTurn, keepRunning)
+      : { server, stop: () => Promise.resolve() };
     return {
       url: `postgresql://${superuser}:${cluster.password}@${address}`,
       adopted: running !== undefined,
-      stop: useServer(home, lock, cluster, server, log),
+      stop: useServer(home, lock, cluster, supervised, log),
     };
   });
 }
@@ -98,7 +106,7 @@ function useServer(
   home: string,
   lock: string,
   cluster: Cluster,
-  server: Postmaster,
+  supervised: Supervision,
   log: (message: string) => void,
 ): () => Promise<void> {
   const users = join(home, 'users');
@@ -116,16 +124,17 @@ function useServer(
   // behind; it can only signal here, not wait. Whoever holds the lock may be about to adopt it.
   const onExit = (): void => {
     const mayStop = leave().last && !isLocked(lock);
-    if (mayStop && isPostmaster(server.pid, cluster.dataDirectory)) {
-      process.kill(server.pid, 'SIGINT');
-    }
+    const { pid } = supervised.server;
+    if (mayStop && isPostmaster(pid, cluster.dataDirectory)) process.kill(pid, 'SIGINT');
   };
   process.once('exit', onExit);
 
   const stop = async (): Promise<void> => {
+    await supervised.stop();
     await withFileLock(lock, lockTimeoutMs, async () => {
       process.removeListener('exit', onExit);
       if (!leave().last) return;
+      const { server } = supervised;
       await shutDown(cluster, server);
       log(`stopped PostgreSQL (process ${server.pid})`);
     });

@@ -16,6 +16,8 @@ import { waitFor } from './wait.js';
 export interface Postmaster {
   readonly pid: number;
   readonly port: number;
+  /** Resolves when it has ended; absent where it is no child of this process. */
+  readonly exited?: Promise<void>;
 }
 
 /** A server that was not shut down replays its log first, which can take minutes. */
@@ -128,21 +130,24 @@ export function connectTo(cluster: Cluster, { port }: Postmaster, database: stri
 }
 
 /**
- * Starts a server on a free port of the loopback and waits until it takes connections.
+ * Starts a server on the loopback and waits until it takes connections. Without `fixedPort`, where
+ * it was last time, since another coordinator may still look for it there; else on a free port.
  *
  * @throws TributaryError `storage_unavailable`, with what the server said
  */
-export async function launch(cluster: Cluster): Promise<Postmaster> {
+export async function launch(cluster: Cluster, fixedPort?: number): Promise<Postmaster> {
   keepLogSmall(cluster.logFile);
+  let port = fixedPort ?? (await lastPort(cluster)) ?? (await freePort());
   let said = '';
   for (let attempt = 0; attempt < 20; attempt++) {
     const from = existsSync(cluster.logFile) ? statSync(cluster.logFile).size : 0;
-    const server = await tryLaunch(cluster, await freePort());
+    const server = await tryLaunch(cluster, port);
     if (server) return server;
     said = await readFrom(cluster.logFile, from);
-    // The port was taken between our look and its bind; or the processes of a killed server have
-    // not all gone yet.
-    if (!/Address already in use|pre-existing shared memory|still in use/.test(said)) break;
+    // The port was taken meanwhile; or the processes of a killed server have not all gone yet.
+    const isTaken = said.includes('Address already in use');
+    if (!isTaken && !/pre-existing shared memory|still in use/.test(said)) break;
+    if (isTaken && fixedPort === undefined) port = await freePort();
     await delay(100);
   }
   throw unavailable(
@@ -171,6 +176,7 @@ async function tryLaunch(cluster: Cluster, port: number): Promise<Postmaster | u
   child.unref();
   let failure: Error | undefined;
   child.once('error', (error) => (failure = error));
+  const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()));
   const look = async (): Promise<boolean | undefined> => {
     const ended = child.exitCode !== null || child.signalCode !== null;
     if (ended || failure !== undefined) return false;
@@ -185,7 +191,7 @@ async function tryLaunch(cluster: Cluster, port: number): Promise<Postmaster | u
         `still be recovering, see ${cluster.logFile} and start again later`,
     );
   }
-  return ready ? { pid: child.pid!, port } : undefined;
+  return ready ? { pid: child.pid!, port, exited } : undefined;
 }
 
 /**
@@ -205,6 +211,14 @@ export async function shutDown(cluster: Cluster, { pid }: Postmaster): Promise<v
     if (await waitFor(gone, { everyMs: pollMs, timeoutMs })) return;
   }
   throw unavailable(`the PostgreSQL server (process ${pid}) on ${dataDirectory} does not stop`);
+}
+
+/** PostgreSQL keeps there how it was started last. */
+async function lastPort({ dataDirectory }: Cluster): Promise<number | undefined> {
+  const path = join(dataDirectory, 'postmaster.opts');
+  const words = await readFile(path, 'utf8').catch(() => '');
+  const port = /"-p" "(\d+)"/.exec(words)?.[1];
+  return port === undefined ? undefined : Number(port);
 }
 
 async function freePort(): Promise<number> {

@@ -1,6 +1,7 @@
 /** Assignments as rows: found, locked, written. */
 import type { ErrorBody } from '../../../protocol/errors.js';
-import type { EvaluationReport, Metrics } from '../../../protocol/update.js';
+import type { Metrics } from '../../../protocol/metrics.js';
+import type { EvaluationReport } from '../../../protocol/update.js';
 import type { AssignmentRecord, RoundChanges, UpdateRow } from '../../core/ports.js';
 import type { Round } from '../../core/round.js';
 import { Prisma } from '../generated/prisma/client.js';
@@ -31,6 +32,7 @@ interface AssignmentRow {
   readonly norm: number;
   readonly max_abs: number;
   readonly metrics: Metrics;
+  readonly flags: readonly string[];
   readonly weight: number | null;
 }
 
@@ -39,7 +41,7 @@ const selectAssignments = Prisma.sql`
   SELECT a.id, a.run_id, a.round, a.attempt, a.client_id, a.role::text, a.kind::text,
          a.base_version, a.state::text, a.report,
          u.sha256, u.bytes, u.received_at, u.error, u.num_examples, u.num_steps,
-         u.norm, u.max_abs, u.metrics, u.weight
+         u.norm, u.max_abs, u.metrics, u.flags, u.weight
   FROM assignments a LEFT JOIN updates u ON u.assignment_id = a.id`;
 
 function toAssignment(row: AssignmentRow): AssignmentRecord {
@@ -69,6 +71,7 @@ function toUpdate(row: AssignmentRow, sha256: string): UpdateRow {
     norm: row.norm,
     maxAbs: row.max_abs,
     metrics: row.metrics,
+    flags: row.flags,
     weight: row.weight,
   };
 }

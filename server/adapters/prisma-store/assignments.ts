@@ -5,6 +5,8 @@ import { storableUpdate } from '../receipts.js';
 import { storableJson, storableText } from '../storable.js';
 import { findAssignment, findAssignments, lockedPlace } from './assignment-rows.js';
 import type { Database, Tx } from './database.js';
+import type { Lead } from './fence.js';
+import { leadOf } from './fence.js';
 import { record } from './record.js';
 
 type AssignmentVerbs = Pick<
@@ -22,12 +24,10 @@ export function assignmentStore(db: Database): AssignmentVerbs {
     assignment: (id) =>
       db.query('read an assignment', (prisma) => findAssignment(prisma, storableText(id))),
 
-    record: (id, update) =>
-      db.query('store a receipt', (prisma) =>
-        record(prisma, storableText(id), storableUpdate(update)),
-      ),
+    record: async (id, update) => record(db, storableText(id), storableUpdate(update)),
 
-    drop: (id) => db.query('drop an assignment', (prisma) => drop(prisma, storableText(id))),
+    drop: (id) =>
+      db.query('drop an assignment', (prisma) => drop(prisma, storableText(id), leadOf(db.fence))),
 
     report: (id, report) =>
       db.query('store an evaluation', (prisma) =>
@@ -36,13 +36,18 @@ export function assignmentStore(db: Database): AssignmentVerbs {
   };
 }
 
-async function drop(prisma: Tx, id: string): Promise<boolean> {
-  const count = await prisma.$executeRaw`
-    WITH place AS (${lockedPlace(id)})
-    UPDATE assignments a SET state = 'dropped' FROM place
-    WHERE a.id = place.id AND place.state = 'invited'
-      AND (place.kind, place.phase) IN (('train', 'training'), ('evaluate', 'evaluating'))`;
-  return count === 1;
+async function drop(prisma: Tx, id: string, lead: Lead): Promise<boolean> {
+  const [{ leads, dropped }] = await prisma.$queryRaw<[{ leads: boolean; dropped: boolean }]>`
+    WITH lead AS (${lead.row}), place AS (${lockedPlace(id)}),
+    dropped AS (
+      UPDATE assignments a SET state = 'dropped' FROM place
+      WHERE a.id = place.id AND place.state = 'invited' AND EXISTS (SELECT FROM lead)
+        AND (place.kind, place.phase) IN (('train', 'training'), ('evaluate', 'evaluating'))
+      RETURNING 1
+    )
+    SELECT EXISTS (SELECT FROM lead) AS leads, EXISTS (SELECT FROM dropped) AS dropped`;
+  lead.check(leads);
+  return dropped;
 }
 
 async function takeReport(prisma: Tx, id: string, report: EvaluationReport): Promise<boolean> {

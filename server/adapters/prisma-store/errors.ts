@@ -1,5 +1,6 @@
 /** What a failure of the database means to those who asked: broken rule, our bug, or bad weather. */
 import { TributaryError } from '../../../protocol/errors.js';
+import { meansFull, storageFull } from '../storage-full.js';
 
 interface Failure {
   readonly message: string;
@@ -14,9 +15,9 @@ const faulty = ['0A', '21', '22', '42'];
 
 /**
  * An error with a code: `conflict` where the change contradicts what is stored, `internal` where
- * the query is at fault, else `storage_unavailable`: lost connections, full disks, shutdowns,
- * deadlocks, locks waited for too long. Those may pass, and a retry is safe: nothing was changed, or
- * the verb answers a repetition.
+ * the query is at fault, `storage_full` where the disk is full, else `storage_unavailable`: lost
+ * connections, shutdowns, deadlocks, locks waited for too long. Those may pass, and a retry is safe:
+ * nothing was changed, or the verb answers a repetition.
  */
 export function asStorageError(error: unknown, what: string): Error {
   if (
@@ -27,6 +28,9 @@ export function asStorageError(error: unknown, what: string): Error {
     return error;
   }
   const { message, sqlState } = failureOf(error);
+  if (meansFull({ code: sqlState })) {
+    return storageFull(`cannot ${what}: ${message}`, undefined, error);
+  }
   const options = { cause: error };
   if (isClass(sqlState, broken)) {
     return new TributaryError('conflict', `cannot ${what}: ${message}`, undefined, options);

@@ -2,17 +2,37 @@
 import type { ErrorBody } from '../../../protocol/errors.js';
 import type { Receipt } from '../../../protocol/update.js';
 import type { UpdateRow } from '../../core/ports.js';
-import { judge, receiptOf, verdictOf } from '../receipts.js';
+import type { Sign } from '../ledger-chain.js';
+import { judge, receiptOf, rejectionEvent, verdictOf } from '../receipts.js';
 import { unknownAssignment, usedAssignment } from '../refusals.js';
 import { findAssignment, lockedPlace } from './assignment-rows.js';
-import type { Tx } from './database.js';
+import type { Database, Tx } from './database.js';
+import { append } from './ledger.js';
 import { toDate } from './rows.js';
 
 type ReceivedUpdate = Omit<UpdateRow, 'weight'>;
 
 /** @throws TributaryError `assignment_used`, `assignment_unknown` */
-export async function record(prisma: Tx, id: string, update: ReceivedUpdate): Promise<Receipt> {
-  return (await recordFirst(prisma, id, update)) ?? (await repeat(prisma, id, update.sha256));
+export async function record(db: Database, id: string, update: ReceivedUpdate): Promise<Receipt> {
+  const what = 'store a receipt';
+  // What is turned away goes into the ledger with its receipt. The others, which are nearly all, need
+  // one statement only.
+  const first = update.error
+    ? await db.transaction(what, (tx) => recordRejected(tx, id, update, db.sign))
+    : await db.query(what, (prisma) => recordFirst(prisma, id, update));
+  return first ?? (await db.query(what, (prisma) => repeat(prisma, id, update.sha256)));
+}
+
+async function recordRejected(
+  tx: Tx,
+  id: string,
+  update: ReceivedUpdate,
+  sign: Sign | null,
+): Promise<Receipt | null> {
+  const receipt = await recordFirst(tx, id, update);
+  const event = receipt && rejectionEvent({ id, ...receipt }, update);
+  if (event) await append(tx, receipt.runId, [event], sign);
+  return receipt;
 }
 
 interface Place {
@@ -47,13 +67,13 @@ async function recordFirst(
     ),
     receipt AS (
       INSERT INTO updates (assignment_id, sha256, bytes, received_at, status, error_code, error,
-                           num_examples, num_steps, norm, max_abs, metrics)
+                           num_examples, num_steps, norm, max_abs, metrics, flags)
       SELECT id, ${update.sha256}, ${update.bytes}::bigint,
              ${toDate(update.receivedAt)}::timestamptz,
              status::receipt_status, error->>'code', error,
              ${update.numExamples}::bigint, ${update.numSteps}::bigint,
              ${update.norm}::float8, ${update.maxAbs}::float8,
-             ${JSON.stringify(update.metrics)}::jsonb
+             ${JSON.stringify(update.metrics)}::jsonb, ${JSON.stringify(update.flags)}::jsonb
       FROM verdict
     ),
     moved AS (

@@ -1,29 +1,44 @@
 /** Rounds: reading them, and the compare-and-swap by which they move on. */
-import type { Checkpoint, RoundChanges, RoundRecord, RoundStore } from '../../core/ports.js';
+import { roundPhase } from '../../../protocol/run.js';
+import type {
+  Checkpoint,
+  PooledEvaluation,
+  RoundChanges,
+  RoundRecord,
+  RoundStore,
+} from '../../core/ports.js';
 import type { Round, TallyRow } from '../../core/round.js';
+import { needsUpdates } from '../../core/round.js';
 import { Prisma } from '../generated/prisma/client.js';
+import type { Sign } from '../ledger-chain.js';
 import { sortedTally } from '../order.js';
 import { storableJson, storableText } from '../storable.js';
 import { insertAssignments, setWeights } from './assignment-rows.js';
 import type { Database, Tx } from './database.js';
+import type { Lead } from './fence.js';
+import { leadOf } from './fence.js';
 import { append } from './ledger.js';
 import { toCheckpoint, toDate, toDateOrNull, toJson, toRound } from './rows.js';
+import { isStill } from './run-status.js';
 
-export function roundStore(db: Database): Pick<RoundStore, 'currentRound' | 'rounds' | 'commit'> {
+type RoundVerbs = Pick<
+  RoundStore,
+  'currentRound' | 'settledRound' | 'rounds' | 'evaluations' | 'commit'
+>;
+
+const settled = roundPhase.options.filter((phase) => !needsUpdates({ phase }));
+
+export function roundStore(db: Database): RoundVerbs {
   return {
     currentRound: (runId) =>
-      db.query('read the current round', async (prisma) => {
-        const row = await prisma.round.findFirst({
-          where: { runId: storableText(runId) },
-          orderBy: [{ number: 'desc' }, { attempt: 'desc' }],
-        });
-        if (!row) return null;
-        const counts = await countAssignments(
-          prisma,
-          Prisma.sql`a.run_id = ${row.runId} AND a.round = ${row.number} AND a.attempt = ${row.attempt}`,
-        );
-        return toRound(row, tallyOf(counts));
-      }),
+      db.query('read the current round', (prisma) =>
+        newestRound(prisma, { runId: storableText(runId) }),
+      ),
+
+    settledRound: (runId) =>
+      db.query('read the last round that was settled', (prisma) =>
+        newestRound(prisma, { runId: storableText(runId), phase: { in: settled } }),
+      ),
 
     rounds: (runId) =>
       db.query('list the rounds', async (prisma) => {
@@ -38,28 +53,64 @@ export function roundStore(db: Database): Pick<RoundStore, 'currentRound' | 'rou
         return rows.map((row) => toRecord(row, byRound.get(roundKey(row.number, row.attempt))));
       }),
 
+    evaluations: (runId) =>
+      db.query('list the evaluations', (prisma) => findEvaluations(prisma, storableText(runId))),
+
     commit: (round, changes) =>
       db.transaction('commit a round', async (tx) => {
-        if (!(await takeRevision(tx, round))) return false;
-        await writeChanges(tx, round, changes);
+        const { onlyWhile } = changes;
+        if (onlyWhile && !(await isStill(tx, round, onlyWhile))) return false;
+        const lead = leadOf(changes.byOperator ? null : db.fence);
+        if (!(await takeRevision(tx, round, lead))) return false;
+        await writeChanges(tx, round, changes, db.sign);
         return true;
       }),
   };
 }
 
+async function newestRound(prisma: Tx, where: Prisma.RoundWhereInput): Promise<Round | null> {
+  const row = await prisma.round.findFirst({
+    where,
+    orderBy: [{ number: 'desc' }, { attempt: 'desc' }],
+  });
+  if (!row) return null;
+  const counts = await countAssignments(
+    prisma,
+    Prisma.sql`a.run_id = ${row.runId} AND a.round = ${row.number} AND a.attempt = ${row.attempt}`,
+  );
+  return toRound(row, tallyOf(counts));
+}
+
 /**
  * The compare-and-swap. Its lock on the row also ends the receipts of a collection that closes: one
  * that holds its share of the lock is waited for, one that comes later sees the new phase.
+ *
+ * @throws TributaryError `standby`
  */
-async function takeRevision(tx: Tx, { runId, number, attempt, revision }: Round): Promise<boolean> {
-  const { count } = await tx.round.updateMany({
-    where: { runId, number, attempt, revision: revision - 1 },
-    data: { revision },
-  });
-  return count === 1;
+async function takeRevision(
+  tx: Tx,
+  { runId, number, attempt, revision }: Round,
+  lead: Lead,
+): Promise<boolean> {
+  const [{ leads, taken }] = await tx.$queryRaw<[{ leads: boolean; taken: boolean }]>`
+    WITH lead AS (${lead.row}),
+    taken AS (
+      UPDATE rounds SET revision = ${revision}
+      WHERE run_id = ${runId} AND number = ${number} AND attempt = ${attempt}
+        AND revision = ${revision - 1} AND EXISTS (SELECT FROM lead)
+      RETURNING 1
+    )
+    SELECT EXISTS (SELECT FROM lead) AS leads, EXISTS (SELECT FROM taken) AS taken`;
+  lead.check(leads);
+  return taken;
 }
 
-async function writeChanges(tx: Tx, round: Round, changes: RoundChanges): Promise<void> {
+async function writeChanges(
+  tx: Tx,
+  round: Round,
+  changes: RoundChanges,
+  sign: Sign | null,
+): Promise<void> {
   const { runId, number, attempt } = round;
   if (changes.checkpoint) await insertCheckpoint(tx, changes.checkpoint, number);
   await tx.round.update({
@@ -76,7 +127,7 @@ async function writeChanges(tx: Tx, round: Round, changes: RoundChanges): Promis
       data: { status, reason: reason === null ? null : storableText(reason) },
     });
   }
-  if (changes.events) await append(tx, runId, changes.events);
+  if (changes.events) await append(tx, runId, changes.events, sign);
 }
 
 export async function insertRound(tx: Tx, round: Round): Promise<void> {
@@ -100,6 +151,7 @@ function roundColumns(round: Round) {
     phase: round.phase,
     revision: round.revision,
     baseVersion: round.baseVersion,
+    wanted: round.wanted,
     version: round.version,
     openedAt: toDate(round.openedAt),
     notBefore: toDate(round.notBefore),
@@ -118,6 +170,14 @@ function resultColumns(changes: RoundChanges) {
     ...(coefficients && { coefficients: toJson(storableJson(coefficients, 'coefficients')) }),
     ...(evaluation && { evaluation: toJson(storableJson(evaluation, 'evaluation')) }),
   };
+}
+
+async function findEvaluations(prisma: Tx, runId: string): Promise<PooledEvaluation[]> {
+  const rows = await prisma.$queryRaw<{ evaluation: PooledEvaluation }[]>`
+    SELECT evaluation - 'sites' AS evaluation FROM rounds
+    WHERE run_id = ${runId} AND phase = 'closed' AND jsonb_typeof(evaluation) = 'object'
+    ORDER BY number`;
+  return rows.map(({ evaluation }) => evaluation);
 }
 
 interface Counted extends TallyRow {

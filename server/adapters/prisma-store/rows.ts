@@ -1,6 +1,13 @@
 /** Between rows and the records of the ports. */
 import type { RunSpec } from '../../../protocol/run.js';
-import type { Checkpoint, Client, LedgerEvent, Run, StoredBlob } from '../../core/ports.js';
+import type {
+  Checkpoint,
+  EnrolledClient,
+  LedgerEvent,
+  Operator,
+  Run,
+  StoredBlob,
+} from '../../core/ports.js';
 import type { Round, TallyRow } from '../../core/round.js';
 import type { FoldScale } from '../../core/kernels/kernels.js';
 import { Prisma } from '../generated/prisma/client.js';
@@ -25,8 +32,7 @@ export function isInteger32(value: number): boolean {
 }
 
 export function toRun(row: rows.RunModel & { task: Pick<rows.TaskModel, 'body'> }): Run {
-  // Runs of a release before `after` say nothing of it.
-  const spec = { after: [], ...(row.spec as object), task: row.task.body } as unknown as RunSpec;
+  const spec = { ...completed(row.spec as unknown as StoredSpec), task: row.task.body } as RunSpec;
   return {
     id: row.id,
     spec,
@@ -38,23 +44,54 @@ export function toRun(row: rows.RunModel & { task: Pick<rows.TaskModel, 'body'> 
   };
 }
 
-export function toClient({ runId, id, role }: rows.ClientModel): Client {
-  return { runId, id, role };
+type StoredSpec = Omit<RunSpec, 'task' | 'cohort'> & {
+  readonly cohort: Omit<RunSpec['cohort'], 'overSelection'>;
+};
+
+/**
+ * Runs of earlier releases say nothing of what came later: they go on as they began. Clients of that
+ * time send no heartbeats, so their lease lasts as long as a round.
+ */
+function completed(spec: StoredSpec): Omit<RunSpec, 'task'> {
+  return {
+    ...{ after: [], join: 'token', keepCheckpoints: 'all', leaseMs: spec.deadlineMs },
+    ...spec,
+    cohort: { overSelection: 1, ...spec.cohort },
+  };
+}
+
+export function toClient(row: Omit<rows.ClientModel, 'tokenHash'>): EnrolledClient {
+  const { runId, id, role, state, tokenExpiresAt, enrolledAt } = row;
+  return {
+    ...{ runId, id, role, state },
+    tokenExpiresAt: tokenExpiresAt?.getTime() ?? null,
+    enrolledAt: enrolledAt.getTime(),
+  };
+}
+
+export function toOperator(row: Omit<rows.OperatorModel, 'tokenHash'>): Operator {
+  const { name, role, revoked, createdAt, tokenExpiresAt } = row;
+  return {
+    ...{ name, role, revoked },
+    createdAt: createdAt.getTime(),
+    tokenExpiresAt: tokenExpiresAt?.getTime() ?? null,
+  };
 }
 
 export function toCheckpoint(row: rows.CheckpointModel): Checkpoint {
-  const { runId, version, sha256, stateSha256, broadcastSha256, broadcastBytes } = row;
+  const { runId, version, sha256, stateSha256, broadcastSha256, broadcastBytes, collected } = row;
   const broadcast = broadcastSha256 === null ? null : toStored(broadcastSha256, broadcastBytes);
-  return { runId, version, sha256, bytes: Number(row.bytes), stateSha256, broadcast };
+  return { runId, version, sha256, bytes: Number(row.bytes), stateSha256, broadcast, collected };
 }
 
 function toStored(sha256: string, bytes: bigint | null): StoredBlob {
   return { sha256, bytes: Number(bytes) };
 }
 
-export function toEvent(row: rows.LedgerEventModel): LedgerEvent {
-  const { seq, type, prevHash, hash } = row;
-  return { seq, at: row.at.getTime(), type, body: row.body as LedgerEvent['body'], prevHash, hash };
+export function toEvent(row: rows.CoordinatorEventModel): LedgerEvent {
+  const { seq, type, prevHash, hash, signature, keyId } = row;
+  const body = row.body as LedgerEvent['body'];
+  return { seq, at: row.at.getTime(), type, body, prevHash, hash, signature, keyId };
 }
 
 export function toRound(row: rows.RoundModel, tally: readonly TallyRow[]): Round {
@@ -66,6 +103,7 @@ export function toRound(row: rows.RoundModel, tally: readonly TallyRow[]): Round
     phase,
     revision,
     baseVersion,
+    wanted: row.wanted,
     version,
     openedAt: row.openedAt.getTime(),
     notBefore: row.notBefore.getTime(),

@@ -1,12 +1,13 @@
-/** Runs, their checkpoints and their ledger. */
+/** Runs and their checkpoints. */
 import type { Run, RunStore } from '../../core/ports.js';
 import { canonicalJson, sha256OfText } from '../canonical-json.js';
 import { sortedRuns } from '../order.js';
 import { storableJson, storableText, unchangedJson } from '../storable.js';
 import type { Database, Tx } from './database.js';
 import { append } from './ledger.js';
-import { isInteger32, toCheckpoint, toDate, toEvent, toJson, toRun } from './rows.js';
+import { isInteger32, toCheckpoint, toDate, toJson, toRun } from './rows.js';
 import { insertCheckpoint, insertRound } from './rounds.js';
+import { setStatus } from './run-status.js';
 
 export function runStore(db: Database): RunStore {
   return {
@@ -15,8 +16,13 @@ export function runStore(db: Database): RunStore {
         await insertRun(tx, run);
         await insertCheckpoint(tx, checkpoint, null);
         await insertRound(tx, round);
-        await append(tx, run.id, events);
+        await append(tx, run.id, events, db.sign);
       }),
+
+    setStatus: (runId, from, to) =>
+      db.transaction('change the status of a run', (tx) =>
+        setStatus(tx, storableText(runId), from, to, db.sign),
+      ),
 
     run: (id) =>
       db.query('read a run', async (prisma) => {
@@ -33,6 +39,12 @@ export function runStore(db: Database): RunStore {
         return sortedRuns(rows.map(toRun));
       }),
 
+    countRuns: () =>
+      db.query('count the runs', async (prisma) => {
+        const counts = await prisma.run.groupBy({ by: ['status'], _count: true });
+        return Object.fromEntries(counts.map(({ status, _count }) => [status, _count]));
+      }),
+
     checkpoint: (runId, version) =>
       db.query('read a checkpoint', async (prisma) => {
         if (!isInteger32(version)) return null;
@@ -40,15 +52,6 @@ export function runStore(db: Database): RunStore {
           where: { runId_version: { runId: storableText(runId), version } },
         });
         return row && toCheckpoint(row);
-      }),
-
-    events: (runId) =>
-      db.query('read the ledger', async (prisma) => {
-        const rows = await prisma.ledgerEvent.findMany({
-          where: { runId: storableText(runId) },
-          orderBy: { seq: 'asc' },
-        });
-        return rows.map(toEvent);
       }),
   };
 }

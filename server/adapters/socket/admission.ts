@@ -2,17 +2,29 @@
 import type { Server } from 'socket.io';
 import { z } from 'zod';
 import { TributaryError, parse } from '../../../protocol/errors.js';
+import type { ErrorCode } from '../../../protocol/errors.js';
 import type { ClientToServer, ServerToClient } from '../../../protocol/messages.js';
 import type { Client } from '../../core/ports.js';
-import type { Engine, Log } from '../../engine/engine.js';
+import type { Log } from '../../engine/engine.js';
 import type { OriginPolicy } from '../origins.js';
 import { originRefused } from '../origins.js';
+import type { Pace } from '../pace.js';
+import { withRetryAfter } from '../pace.js';
 import type { ClientSocket, NoServerEvents, SocketData } from './sessions.js';
+import { clientRoom } from './sessions.js';
+import type { Standing } from './standing.js';
 
 interface AdmissionOptions {
   readonly origins: OriginPolicy;
   readonly isOperator: (token: string) => boolean;
   readonly draining: () => boolean;
+  /** Why this coordinator stands by; null while it leads. */
+  readonly refusal: () => TributaryError | null;
+  /** How many are let in a second. */
+  readonly arrivals: Pace;
+  readonly standing: Standing;
+  /** Counts those who are not let in. */
+  readonly refused: (code: ErrorCode) => void;
   readonly log: Log;
 }
 
@@ -28,52 +40,62 @@ type Middleware = (socket: ClientSocket, next: (error?: Error) => void) => void;
 /** Socket.IO middleware. A refusal reaches the client as `connect_error` with the error body as data. */
 export function admission(
   io: Server<ClientToServer, ServerToClient, NoServerEvents, SocketData>,
-  engine: Pick<Engine, 'authenticate'>,
   options: AdmissionOptions,
 ): Middleware {
   const admit = async (socket: ClientSocket): Promise<void> => {
     if (options.draining()) {
       throw new TributaryError('shutting_down', 'the coordinator is stopping');
     }
+    const standby = options.refusal();
+    if (standby) throw standby;
     if (!options.origins.allows(socket.request)) throw originRefused(socket.request);
-    const client = await clientOf(socket, engine, options.isOperator);
-    const room = `client:${client.runId}/${client.id}`;
+    // Before anything is looked up: a crowd that comes back must not queue at the database.
+    letIn(options.arrivals);
+    const { runId, id, role } = await clientOf(socket, options);
+    const room = clientRoom({ runId, id });
     if ((io.sockets.adapter.rooms.get(room)?.size ?? 0) >= MAX_SOCKETS_PER_CLIENT) {
       throw new TributaryError('rate_limited', 'this client has too many connections');
     }
-    socket.data.client = client;
+    socket.data.client = { runId, id, role };
     await socket.join(room);
   };
   return (socket, next) => {
     admit(socket).then(
       () => next(),
-      (error: unknown) => next(refusal(error, socket, options.log)),
+      (error: unknown) => next(refusal(error, socket, options)),
     );
   };
 }
 
+/** @throws TributaryError `busy`: all come back in turn. */
+function letIn(arrivals: Pace): void {
+  const retryAfterMs = arrivals.take();
+  if (retryAfterMs === null) return;
+  const message = 'more clients connect at the moment than are let in';
+  throw new TributaryError('busy', message, undefined, { retryAfterMs });
+}
+
 async function clientOf(
   socket: ClientSocket,
-  engine: Pick<Engine, 'authenticate'>,
-  isOperator: (token: string) => boolean,
+  { standing, isOperator }: Pick<AdmissionOptions, 'standing' | 'isOperator'>,
 ): Promise<Client> {
   const { token } = parse(handshake, socket.handshake.auth, 'auth', 'unauthorized');
   if (isOperator(token)) {
-    throw new TributaryError(
-      'forbidden',
-      'the operator does not train: connect with a client token',
-    );
+    throw new TributaryError('forbidden', 'operators do not train: connect with a client token');
   }
-  const client = await engine.authenticate(token);
-  if (!client) throw new TributaryError('unauthorized', 'the token is not known');
-  return client;
+  return standing.clientOf(socket, token);
 }
 
-function refusal(error: unknown, socket: ClientSocket, log: Log): Error {
+function refusal(
+  error: unknown,
+  socket: ClientSocket,
+  options: Pick<AdmissionOptions, 'log' | 'refused'>,
+): Error {
   if (!(error instanceof TributaryError)) {
-    log.error({ err: error, socket: socket.id }, 'unexpected failure while connecting');
+    options.log.error({ err: error, socket: socket.id }, 'unexpected failure while connecting');
     const message = `unexpected failure on connection ${socket.id}`;
-    return refusal(new TributaryError('internal', message), socket, log);
+    return refusal(new TributaryError('internal', message), socket, options);
   }
-  return Object.assign(new Error(error.message), { data: error.toBody() });
+  options.refused(error.code);
+  return Object.assign(new Error(error.message), { data: withRetryAfter(error).toBody() });
 }

@@ -1,9 +1,18 @@
 /** One connection from its handshake to its end: hello, presence, progress, goodbye. */
 import { TributaryError } from '../../../protocol/errors.js';
-import type { Hello, Progress, Welcome } from '../../../protocol/messages.js';
-import { PROTOCOL_VERSION, decline, hello, progress } from '../../../protocol/messages.js';
-import type { Client, Presence, Store } from '../../core/ports.js';
+import type { ErrorCode } from '../../../protocol/errors.js';
+import type { Hello, Welcome } from '../../../protocol/messages.js';
+import {
+  PROTOCOL_VERSION,
+  decline,
+  heartbeat,
+  hello,
+  progress,
+} from '../../../protocol/messages.js';
+import type { Client, EnrolledClient, Presence, Store } from '../../core/ports.js';
 import type { Engine, Log } from '../../engine/engine.js';
+import type { Authenticator } from '../identity.js';
+import { withRetryAfter } from '../pace.js';
 import { dispatch, handler } from './dispatch.js';
 import type { Rate } from './rate-limit.js';
 import { RateLimit } from './rate-limit.js';
@@ -17,7 +26,8 @@ export interface PresenceListener {
 }
 
 /** What the gateway asks of the engine. */
-export type GatewayEngine = Pick<Engine, 'authenticate' | 'openAssignments' | 'decline'>;
+export type GatewayEngine = Authenticator<EnrolledClient> &
+  Pick<Engine, 'openAssignments' | 'decline' | 'heard'>;
 
 export interface ConversationParts {
   readonly store: Pick<Store, 'run' | 'currentRound'>;
@@ -25,6 +35,8 @@ export interface ConversationParts {
   readonly listeners: readonly PresenceListener[];
   readonly sessions: Sessions;
   readonly draining: () => boolean;
+  /** Counts what is refused. */
+  readonly refused: (code: ErrorCode) => void;
   readonly log: Log;
   /** Whoever has not said hello by then is disconnected. */
   readonly helloTimeoutMs: number;
@@ -37,7 +49,16 @@ const PATIENCE = 200;
 export function converse(socket: ClientSocket, parts: ConversationParts): void {
   const handlers = new Map([
     handler(hello, 'hello', (message) => greet(socket, message, parts)),
-    handler(progress, 'progress', (message) => noteProgress(socket, message)),
+    handler(progress, 'progress', ({ assignmentId, ...report }) => {
+      openWork(socket, assignmentId, 'progress').set(assignmentId, report);
+      parts.engine.heard(socket.data.client, assignmentId);
+      return Promise.resolve(null);
+    }),
+    handler(heartbeat, 'heartbeat', ({ assignmentId }) => {
+      openWork(socket, assignmentId, 'heartbeat');
+      parts.engine.heard(socket.data.client, assignmentId);
+      return Promise.resolve(null);
+    }),
     handler(decline, 'decline', async ({ assignmentId, reason }) => {
       await parts.engine.decline(socket.data.client, assignmentId, reason);
       socket.data.session?.open.delete(assignmentId);
@@ -46,7 +67,7 @@ export function converse(socket: ClientSocket, parts: ConversationParts): void {
   ]);
   const allow = rateGate(socket, parts.rate);
   socket.onAny((...message: unknown[]) => {
-    void dispatch({ handlers, allow, log: parts.log }, socket, message);
+    void dispatch({ ...parts, handlers, allow }, socket, message);
   });
   const timer = setTimeout(() => {
     if (socket.data.session) return;
@@ -61,7 +82,7 @@ export function converse(socket: ClientSocket, parts: ConversationParts): void {
 /** Tells a client why, and ends its connection. */
 export function sayGoodbye(socket: ClientSocket, why: TributaryError): void {
   if (!socket.connected) return;
-  socket.emit('goodbye', why.toBody());
+  socket.emit('goodbye', withRetryAfter(why).toBody());
   socket.disconnect(true);
 }
 
@@ -143,12 +164,15 @@ async function welcomeFor(client: Client, { store, engine }: ConversationParts):
   return { runId, clientId, role, status: run.status, version, assignments };
 }
 
-function noteProgress(socket: ClientSocket, { assignmentId, ...report }: Progress): Promise<null> {
+/**
+ * The open work of a client that says something about this assignment.
+ *
+ * @throws TributaryError `assignment_unknown` where it is not open (any more): the client stops then,
+ * though it may have missed that its round closed.
+ */
+function openWork(socket: ClientSocket, assignmentId: string, what: string): Session['open'] {
   const open = socket.data.session?.open;
-  if (!open) throw new TributaryError('bad_request', 'progress: say hello first');
-  if (!open.has(assignmentId)) {
-    throw new TributaryError('assignment_unknown', 'progress: not of an open assignment');
-  }
-  open.set(assignmentId, report);
-  return Promise.resolve(null);
+  if (!open) throw new TributaryError('bad_request', `${what}: say hello first`);
+  if (open.has(assignmentId)) return open;
+  throw new TributaryError('assignment_unknown', `${what}: not of an open assignment`);
 }

@@ -4,9 +4,14 @@
  */
 import type { z } from 'zod';
 import { TributaryError, parse } from '../../../protocol/errors.js';
+import type { ErrorCode } from '../../../protocol/errors.js';
 import type { Ack } from '../../../protocol/messages.js';
 import type { Log } from '../../engine/engine.js';
+import { withRetryAfter } from '../pace.js';
+import { checkPlain } from '../plain-json.js';
 import type { ClientSocket } from './sessions.js';
+
+type Refusal = Extract<Ack<never>, { ok: false }>;
 
 /** Answers one kind of message. */
 export type Handler = (raw: unknown) => Promise<unknown>;
@@ -16,13 +21,21 @@ export function handler<T>(
   what: string,
   take: (message: T) => Promise<unknown>,
 ): readonly [string, Handler] {
-  return [what, async (raw) => take(parse(schema, raw, what))];
+  return [
+    what,
+    async (raw) => {
+      checkPlain(raw, what);
+      return take(parse(schema, raw, what));
+    },
+  ];
 }
 
 export interface Dispatch {
   readonly handlers: ReadonlyMap<string, Handler>;
   /** Throws where the message is one too many. */
   readonly allow: () => void;
+  /** Counts messages that are refused. */
+  readonly refused: (code: ErrorCode) => void;
   readonly log: Log;
 }
 
@@ -31,7 +44,7 @@ export interface Dispatch {
  * end the process.
  */
 export async function dispatch(
-  { handlers, allow, log }: Dispatch,
+  { handlers, allow, refused, log }: Dispatch,
   socket: ClientSocket,
   [event, ...args]: readonly unknown[],
 ): Promise<void> {
@@ -43,6 +56,7 @@ export async function dispatch(
     answer = { ok: true, value: await handlerOf(handlers, event, args)(args[0]) };
   } catch (error) {
     answer = negative(error, socket, log);
+    refused(answer.error.code);
   }
   acknowledge?.(answer);
 }
@@ -62,8 +76,8 @@ function handlerOf(
   return known;
 }
 
-function negative(error: unknown, socket: ClientSocket, log: Log): Ack<never> {
-  if (error instanceof TributaryError) return { ok: false, error: error.toBody() };
+function negative(error: unknown, socket: ClientSocket, log: Log): Refusal {
+  if (error instanceof TributaryError) return { ok: false, error: withRetryAfter(error).toBody() };
   const { runId, id } = socket.data.client;
   log.error({ err: error, runId, client: id, socket: socket.id }, 'unexpected failure');
   const message = `unexpected failure on connection ${socket.id}`;

@@ -20,12 +20,21 @@ export class RateLimit {
   }
 
   take(): boolean {
+    this.#earn();
+    if (this.#tokens < 1) return false;
+    this.#tokens--;
+    return true;
+  }
+
+  /** Undoes a {@link take}. */
+  giveBack(): void {
+    this.#tokens = Math.min(this.rate.burst, this.#tokens + 1);
+  }
+
+  #earn(): void {
     const now = this.nowMs();
     const earned = ((now - this.#at) / 1000) * this.rate.perSecond;
     this.#at = now;
     this.#tokens = Math.min(this.rate.burst, this.#tokens + earned);
-    if (this.#tokens < 1) return false;
-    this.#tokens--;
-    return true;
   }
 }

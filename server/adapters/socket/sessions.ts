@@ -32,6 +32,11 @@ export interface Session {
   announced: boolean;
 }
 
+/** The room of all connections of one client, whether they have said hello or not. */
+export function clientRoom({ runId, id }: Pick<Client, 'runId' | 'id'>): string {
+  return `client:${runId}/${id}`;
+}
+
 /** The room of everybody who has said hello for a run. */
 export function runRoom(runId: string): string {
   return `run:${runId}`;
@@ -44,6 +49,11 @@ export class Sessions {
 
   of(runId: string, clientId: ClientId): Session | undefined {
     return this.#runs.get(runId)?.get(clientId);
+  }
+
+  /** Clients that are present, of all runs. */
+  get size(): number {
+    return [...this.#runs.values()].reduce((sum, clients) => sum + clients.size, 0);
   }
 
   isCurrent(session: Session): boolean {

@@ -2,7 +2,7 @@
 import { basename, dirname, resolve } from 'node:path';
 import { z } from 'zod';
 import { TributaryError, parse } from '../../../protocol/errors.js';
-import { metrics } from '../../../protocol/update.js';
+import { metrics } from '../../../protocol/metrics.js';
 import { suggestion } from '../../core/suggest.js';
 import { readJson } from '../json-file.js';
 

@@ -1,4 +1,4 @@
-/** What a client of `tributary join` keeps between rounds, in a folder: see `--state`. */
+/** What a client of `tributary join` keeps, in a folder: see `--state`. Vectors, and its own token. */
 import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { ClientStorage, TrainFunction } from '../../../client/types.js';
@@ -34,7 +34,8 @@ export function warnedOfLoss(train: TrainFunction, warn: () => void): TrainFunct
 
 /** Keys are made of names, which are plain; a coordinator's word must not lead out of the folder. */
 function fileOf(folder: string, key: string): string {
-  return join(folder, `${key.replace(/[^A-Za-z0-9._-]/g, '_')}.safetensors`);
+  const name = key.replace(/[^A-Za-z0-9._-]/g, '_');
+  return join(folder, name.endsWith('.token') ? name : `${name}.safetensors`);
 }
 
 async function readIfThere(path: string): Promise<Uint8Array | null> {

@@ -31,11 +31,20 @@ export function eventsShown({ events, broken }: { events: Events; broken: Broken
   return `${table(['event', 'at (UTC)', 'type', 'body'], rows)}\n\n${verdict}`;
 }
 
-/** An event's body as `role=source client=ada`. */
+/** What an event is about is shown first: the database orders the members by their length. */
+const FIRST = ['client', 'round', 'reason', 'version', 'role', 'state'];
+
+/** An event's body as `client=ada role=source`. */
 function factsOf(body: Events[number]['body']): string {
   if (typeof body !== 'object' || body === null) return JSON.stringify(body);
   return Object.entries(body)
+    .sort(([a], [b]) => placeOf(a) - placeOf(b))
     .map(([name, value]) => `${name}=${typeof value === 'string' ? value : JSON.stringify(value)}`)
     .join(' ')
     .replaceAll('\n', ' ');
+}
+
+function placeOf(name: string): number {
+  const place = FIRST.indexOf(name);
+  return place === -1 ? FIRST.length : place;
 }

@@ -17,6 +17,9 @@ export function roundShown(round: RoundDetail): string {
   const refusals = round.updates.flatMap(({ clientId, kind, receipt }) =>
     receipt?.code ? [`${clientId}, ${kind}: ${receipt.status} (${receipt.code})`] : [],
   );
+  const flags = round.updates.flatMap((update) =>
+    update.flags.map((flag) => `${update.clientId} ${flag}`),
+  );
   const diagnostics = Object.entries(round.diagnostics).map(
     ([name, value]) => `${name} ${value.toPrecision(6)}`,
   );
@@ -24,6 +27,7 @@ export function roundShown(round: RoundDetail): string {
     `round ${round.round}, try ${round.attempt}: ${round.phase}${round.reason ? ` (${round.reason})` : ''}`,
     table(['client', 'role', 'kind', 'state', 'examples', 'norm', 'weight', 'update'], rows),
     ...refusals,
+    ...flags,
     ...diagnostics,
     ...(round.evaluation ? ['', evaluationShown(round.evaluation)] : []),
   ].join('\n');

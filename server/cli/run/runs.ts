@@ -7,6 +7,9 @@ export function created(run: RunSummary & { readonly clients: readonly Enrolled[
     `run ${run.id}`,
     ...run.clients.map((c) => `  ${c.clientId} (${c.role})  ${c.token}`),
     ...(run.clients.length > 0 ? ['Each token is shown only this once.'] : []),
+    ...(run.clients.some(({ state }) => state === 'pending')
+      ? [`The sites wait for approval: tributary site approve ${run.id} NAME`]
+      : []),
   ].join('\n');
 }
 
@@ -45,8 +48,11 @@ export function shown(run: RunDetail): string {
       .map((round) => `round ${round.round}, try ${round.attempt}: ${round.reason!}`),
     '',
     table(
-      ['client', 'role', 'present', 'computes with'],
-      run.clients.map((c) => [c.id, c.role, c.present ? 'yes' : 'no', c.backends.join(', ')]),
+      ['client', 'role', 'state', 'present', 'computes with'],
+      run.clients.map((c) => [
+        ...[c.id, c.role, c.state],
+        ...[c.present ? 'yes' : 'no', c.backends.join(', ')],
+      ]),
     ),
   ].join('\n');
 }

@@ -15,7 +15,7 @@
  * client that lies has the model: var_i is its own claim, which nothing bounds in the first round.
  */
 import { z } from 'zod';
-import { metricName } from '../../../protocol/update.js';
+import { metricName } from '../../../protocol/metrics.js';
 import { linearRule } from './families/linear.js';
 import { typicalOf, withTypical } from './linear/typical.js';
 import { metricAbove } from './metrics.js';

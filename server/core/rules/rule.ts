@@ -11,7 +11,7 @@
 import type { z } from 'zod';
 import type { TrainingConfig } from '../../../protocol/model.js';
 import type { Role } from '../../../protocol/run.js';
-import type { Metrics } from '../../../protocol/update.js';
+import type { Metrics } from '../../../protocol/metrics.js';
 import type { FoldScale, Kernels } from '../kernels/kernels.js';
 import type { Layout } from '../layout.js';
 import type { LossOracle } from '../ports.js';

@@ -11,7 +11,8 @@ import type { Socket } from 'socket.io';
 import { Server } from 'socket.io';
 import { TributaryError } from '../../../protocol/errors.js';
 import type { ErrorCode } from '../../../protocol/errors.js';
-import { SHA256_HEADER } from '../../../protocol/http.js';
+import type { GivenWeight, Identity, Plan } from '../../../protocol/http.js';
+import { REQUEST_ID_HEADER, SHA256_HEADER } from '../../../protocol/http.js';
 import type {
   Ack,
   Assignment,
@@ -45,6 +46,23 @@ export const task = taskSchema.parse({
   data: { features: { shape: [2] }, labels: { kind: 'class', classes: 2 } },
 });
 
+/** What the run of the fake asks of its one client. */
+export const plan: Plan = {
+  runId: 'r',
+  name: 'toy-run',
+  role: 'target',
+  rule: { name: 'fedavg', options: {}, module: null },
+  rounds: 9,
+  join: 'token',
+  keepUpdates: false,
+  training: trainingConfig.parse({ learningRate: 0.25 }),
+  vectors: [],
+  metrics: [],
+  answers: false,
+};
+const me: Identity = { runId: 'r', clientId: 'anna', role: 'target' };
+const nothing: Ack<null> = { ok: true, value: null };
+
 export function sha256(bytes: Uint8Array): string {
   return createHash('sha256').update(bytes).digest('hex');
 }
@@ -55,6 +73,7 @@ export interface Arrival {
   readonly body: Uint8Array;
   readonly sha256: string | undefined;
   readonly authorization: string | undefined;
+  readonly requestId: string | undefined;
   readonly response: Response;
   /** Cuts the connection without an answer. */
   readonly cut: () => void;
@@ -66,17 +85,31 @@ export class FakeCoordinator {
   /** Listed in every welcome. */
   open: Assignment[] = [];
   status: Welcome['status'] = 'running';
+  /** As the welcome names the run. */
+  runId = 'r';
   readonly hellos: Hello[] = [];
   readonly progresses: Progress[] = [];
   readonly declines: Decline[] = [];
+  readonly heartbeats: string[] = [];
   readonly arrivals: Arrival[] = [];
   readonly gets: string[] = [];
+  /** What the requests of `gets` were called. */
+  readonly getIds: string[] = [];
   readonly files = new Map<string, Uint8Array>();
   /** Called at each hello, before it is answered: with a refusal, not at all, or a welcome. */
   onHello: (socket: CoordinatorSocket) => ErrorCode | 'silence' | undefined = () => undefined;
   /** Called before a token is looked at. */
   onConnect: () => ErrorCode | undefined = () => undefined;
+  /** Called at each request without a body. */
+  onGet: () => ErrorCode | undefined = () => undefined;
+  /** Called at each heartbeat. */
+  onHeartbeat: () => ErrorCode | undefined = () => undefined;
+  /** Said with every refusal of a connection. */
+  retryAfterMs: number | undefined;
+  /** The only token that is taken. */
+  token = TOKEN;
   task: Task = task;
+  plan: Plan = plan;
   /** Cuts the connection of the n-th upload when so many bytes of it have come. */
   readonly cutAfter: number[] = [];
   /** Answers the n-th upload that came whole; the last goes on for all that follow. */
@@ -96,12 +129,13 @@ export class FakeCoordinator {
     });
     this.#io.use((socket, next) => {
       const { token } = socket.handshake.auth as { token?: unknown };
-      const code = this.onConnect() ?? (token === TOKEN ? undefined : 'unauthorized');
+      const code = this.onConnect() ?? (token === this.token ? undefined : 'unauthorized');
       if (!code) {
         next();
         return;
       }
-      const error = new TributaryError(code, `refused: ${code}`);
+      const { retryAfterMs } = this;
+      const error = new TributaryError(code, `refused: ${code}`, undefined, { retryAfterMs });
       next(Object.assign(new Error(error.message), { data: error.toBody() }));
     });
     this.#io.on('connection', (socket) => this.#serve(socket));
@@ -142,12 +176,18 @@ export class FakeCoordinator {
       seed: 77,
       vectors: [],
       remainingMs: 60_000,
+      leaseMs: 30_000,
       ...changes,
     };
   }
 
   emit<E extends keyof ServerToClient>(event: E, ...message: Parameters<ServerToClient[E]>): void {
     this.#io.emit(event, ...message);
+  }
+
+  /** What it answers when a client asks what became of an assignment. */
+  tellsWeight(id: string, given: GivenWeight): void {
+    this.files.set(`/v1/assignments/${id}/weight`, Buffer.from(JSON.stringify(given)));
   }
 
   /** Something that no schema knows. */
@@ -183,6 +223,11 @@ export class FakeCoordinator {
       this.progresses.push(message);
       ack({ ok: true, value: null });
     });
+    socket.on('heartbeat', ({ assignmentId }, ack) => {
+      this.heartbeats.push(assignmentId);
+      const code = this.onHeartbeat();
+      ack(code ? { ok: false, error: new TributaryError(code, code).toBody() } : nothing);
+    });
     socket.on('decline', (message, ack) => {
       this.declines.push(message);
       this.onDecline();
@@ -192,7 +237,7 @@ export class FakeCoordinator {
 
   #welcome(): Ack<Welcome> {
     const value: Welcome = {
-      runId: 'r',
+      runId: this.runId,
       clientId: 'anna',
       role: 'target',
       status: this.status,
@@ -206,9 +251,16 @@ export class FakeCoordinator {
     const router = express.Router();
     router.get('/{*path}', (request, response) => {
       this.gets.push(request.path);
+      this.getIds.push(request.header(REQUEST_ID_HEADER) ?? '');
       const file = this.files.get(request.path);
-      if (request.headers.authorization !== `Bearer ${TOKEN}`) response.sendStatus(401);
+      const code = this.onGet();
+      if (code) {
+        const error = new TributaryError(code, `refused: ${code}`);
+        response.status(error.status).json({ error: error.toBody() });
+      } else if (request.headers.authorization !== `Bearer ${this.token}`) response.sendStatus(401);
       else if (request.path === '/v1/runs/r/task') response.json(this.task);
+      else if (request.path === '/v1/runs/r/plan') response.json(this.plan);
+      else if (request.path === '/v1/me') response.json(me);
       else if (file) response.end(file);
       else response.sendStatus(404);
     });
@@ -233,6 +285,7 @@ export class FakeCoordinator {
       body: new Uint8Array(Buffer.concat(chunks)),
       sha256: request.header(SHA256_HEADER),
       authorization: request.headers.authorization,
+      requestId: request.header(REQUEST_ID_HEADER),
       response,
       cut: () => request.socket.destroy(),
     };
@@ -269,10 +322,15 @@ export function accept(arrival: Arrival): void {
   arrival.response.json({ receipt: receiptFor(arrival) });
 }
 
+/** As one that had it before. */
+export function duplicate(arrival: Arrival): void {
+  arrival.response.json({ receipt: receiptFor(arrival, { duplicate: true }) });
+}
+
 /** A failure in the coordinator's own words, with a receipt where one is given. */
-export function refuse(code: ErrorCode, status?: Receipt['status']): Answer {
+export function refuse(code: ErrorCode, status?: Receipt['status'], retryAfterMs?: number): Answer {
   return (arrival) => {
-    const error = new TributaryError(code, `refused: ${code}`);
+    const error = new TributaryError(code, `refused: ${code}`, undefined, { retryAfterMs });
     const receipt = status && receiptFor(arrival, { status, error: error.toBody() });
     arrival.response.status(error.status).json({ error: error.toBody(), receipt });
   };

@@ -13,7 +13,8 @@ import { encodeSafetensors } from '../../../protocol/safetensors.js';
 import { DELTA, UPDATE_METADATA, tensorKey } from '../../../protocol/update.js';
 import { createMemoryBlobStore } from '../../../server/adapters/blob-memory.js';
 import { createMemoryStore } from '../../../server/adapters/memory-store.js';
-import type { Coordinator, CoordinatorOptions } from '../../../server/app.js';
+import type { Coordinator } from '../../../server/app.js';
+import type { CoordinatorOptions } from '../../../server/settings.js';
 import { createCoordinator } from '../../../server/app.js';
 
 export const OPERATOR = 'operator-token-of-the-tests';

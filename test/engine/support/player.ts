@@ -71,6 +71,13 @@ export class Player {
     this.present = false;
   }
 
+  /** Says that it is at work, as the gateway passes it on. */
+  beat(): void {
+    for (const id of this.#open.keys()) {
+      for (const engine of this.#engines()) engine.heard(this.client, id);
+    }
+  }
+
   take(assignment: Assignment): void {
     if (this.assigned.some(({ id }) => id === assignment.id)) {
       if (!this.#open.has(assignment.id)) return;

@@ -49,7 +49,7 @@ export interface Life {
 export class World {
   readonly clock = new VirtualClock();
   readonly store = createMemoryStore();
-  readonly blobs = createMemoryBlobStore();
+  readonly blobs = createMemoryBlobStore(() => this.clock.now());
   readonly lives: Life[] = [];
   readonly players = new Map<string, Player>();
   readonly announced: RunState[] = [];
