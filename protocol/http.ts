@@ -128,7 +128,12 @@ export type ClientInfo = z.infer<typeof clientInfo>;
 
 export const runDetail = runSummary.extend({
   spec: runSpec,
+  /** A page of the rounds, oldest first, every attempt; the newest ones if nothing else was asked. */
   history: z.array(roundSummary),
+  /** The place of the first in `history` among all, from 1. */
+  historyFrom: z.int(),
+  /** How many there are in all, every attempt. */
+  roundsInAll: z.int(),
   clients: z.array(clientInfo),
   /** What the run is doing at the moment, in words: `waiting for clients: 3 of 8`. */
   now: z.string(),

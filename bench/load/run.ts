@@ -143,7 +143,11 @@ ${table(head3, body3)}
 kill -9 with ${clients} connected: away for ${seconds(awayMs)} s, all back ${seconds(backMs)} s later,
 ${busiest} at most in a quarter of a second; ${closedAfter} rounds closed since
 `);
-if (flags.json !== undefined) await writeFile(flags.json, JSON.stringify({ rows, after }, null, 2));
+if (flags.json !== undefined)
+  await writeFile(
+    flags.json,
+    JSON.stringify({ rows, after, samples: vitals.between(0, Infinity) }),
+  );
 const faults = [
   ...rows.flatMap(({ name, faults }) => faults.map((what) => `${name}: ${what}`)),
   ...rows

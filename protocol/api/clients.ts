@@ -43,7 +43,7 @@ export const clientRoutes: readonly ApiRoute[] = [
     summary: 'Sends the metrics of an evaluation',
     body: 'EvaluationReport',
     answer: [200, 'EvaluationTaken'],
-    codes: ['assignment_unknown'],
+    codes: ['assignment_unknown', 'over_cap'],
   },
   {
     ...{ method: 'get', path: '/v1/questions/:id/params', id: 'getQuestion', who: 'client' },

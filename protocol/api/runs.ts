@@ -7,6 +7,13 @@ const LEDGER_PAGE = {
     'Events of the page at most, up to 100, and 100 if nothing is said; fewer are the last ones',
 };
 
+const ROUND_PAGE = {
+  from:
+    'The first round of the page, by its place among all attempts, from 1; the newest rounds if ' +
+    'nothing is said',
+  limit: 'Rounds of the page at most, up to 100, and 100 if nothing is said',
+};
+
 export const runRoutes: readonly ApiRoute[] = [
   {
     ...{ method: 'post', path: '/v1/runs', id: 'createRun', who: 'operator' },
@@ -25,7 +32,8 @@ export const runRoutes: readonly ApiRoute[] = [
   },
   {
     ...{ method: 'get', path: '/v1/runs/:run', id: 'showRun', who: 'viewer' },
-    summary: 'A run with its rounds and clients, and what it does at the moment',
+    summary: 'A run with its newest rounds and its clients, and what it does at the moment',
+    query: ROUND_PAGE,
     answer: [200, 'RunDetail'],
   },
   {

@@ -8,33 +8,29 @@ import type {
   AssignmentRecord,
   Checkpoint,
   NewEvent,
-  PooledEvaluation,
-  RoundRecord,
   Run,
   Store,
   UpdateRow,
 } from '../core/ports.js';
-import type { Round, TallyRow } from '../core/round.js';
-import { needsUpdates } from '../core/round.js';
+import type { Round } from '../core/round.js';
 import { appendEvents, type Sign } from './ledger-chain.js';
 import { clientVerbs } from './memory-store/clients.js';
 import { commit } from './memory-store/commit.js';
 import { ledgerVerbs } from './memory-store/ledger.js';
 import { operatorVerbs } from './memory-store/operators.js';
 import { retentionVerbs } from './memory-store/retention.js';
+import { roundVerbs } from './memory-store/rounds.js';
 import { countRuns, setStatus } from './memory-store/run-status.js';
 import {
   findRound,
   newRound,
   openAssignment,
   put,
-  type RoundEntry,
-  type RunEntry,
   type State,
   textOrNull,
   withEvents,
 } from './memory-store/state.js';
-import { sortedAssignments, sortedRuns, sortedTally } from './order.js';
+import { sortedAssignments, sortedRuns } from './order.js';
 import { judge, receiptOf, rejectionEvent, storableUpdate, verdictOf } from './receipts.js';
 import { conflict, unknownAssignment, usedAssignment } from './refusals.js';
 import { storableJson, unchangedJson } from './storable.js';
@@ -57,6 +53,7 @@ export function createMemoryStore({ sign = null }: MemoryStoreOptions = {}): Sto
   const clients = clientVerbs(state);
   const operators = operatorVerbs(state);
   const retention = retentionVerbs(state);
+  const rounds = roundVerbs(state);
   const find = (id: string): AssignmentRecord | null =>
     state.places.get(id)?.assignments.get(id) ?? null;
   return {
@@ -65,6 +62,7 @@ export function createMemoryStore({ sign = null }: MemoryStoreOptions = {}): Sto
     ),
     run: verb((id) => state.runs.get(id)?.run ?? null),
     runs: verb(() => sortedRuns([...state.runs.values()].map(({ run }) => run))),
+    versions: verb(rounds.versions),
     countRuns: verb(() => countRuns(state)),
     checkpoint: verb((runId, version) => state.runs.get(runId)?.checkpoints.get(version) ?? null),
     setStatus: verb((runId, from, to) => setStatus(state, runId, from, to)),
@@ -81,19 +79,12 @@ export function createMemoryStore({ sign = null }: MemoryStoreOptions = {}): Sto
     operators: verb(operators.operators),
     changeOperator: verb(operators.changeOperator),
 
-    currentRound: verb((runId) => {
-      const newest = state.runs.get(runId)?.rounds.at(-1);
-      return newest ? counted(newest) : null;
-    }),
-    settledRound: verb((runId) => {
-      const settled = state.runs.get(runId)?.rounds.findLast(({ round }) => !needsUpdates(round));
-      return settled ? counted(settled) : null;
-    }),
-    rounds: verb((runId) => {
-      const run = state.runs.get(runId);
-      return run ? run.rounds.map((entry) => toRecord(run, entry)) : [];
-    }),
-    evaluations: verb((runId) => evaluations(state, runId)),
+    currentRound: verb(rounds.currentRound),
+    settledRound: verb(rounds.settledRound),
+    rounds: verb(rounds.rounds),
+    listRounds: verb(rounds.listRounds),
+    round: verb(rounds.round),
+    evaluations: verb(rounds.evaluations),
     assignments: verb((runId, number, attempt) => {
       const entry = findRound(state, { runId, number, attempt });
       return sortedAssignments([...(entry?.assignments.values() ?? [])]);
@@ -152,34 +143,6 @@ function createRun(
     clients: new Map(),
     rounds: [newRound(round)],
     events: appendEvents(null, events, state.sign),
-  });
-}
-
-function counted({ round, assignments }: RoundEntry): Round {
-  const rows = new Map<string, TallyRow>();
-  for (const { kind, role, state } of assignments.values()) {
-    const key = `${kind} ${role} ${state}`;
-    rows.set(key, { kind, role, state, count: (rows.get(key)?.count ?? 0) + 1 });
-  }
-  return { ...round, tally: sortedTally([...rows.values()]) };
-}
-
-function toRecord({ checkpoints }: RunEntry, entry: RoundEntry): RoundRecord {
-  const { version } = entry.round;
-  const accepted = [...entry.assignments.values()].filter((a) => a.state === 'accepted');
-  return {
-    round: counted(entry),
-    checkpoint: version === null ? null : (checkpoints.get(version) ?? null),
-    bytes: accepted.reduce((sum, { update }) => sum + (update?.bytes ?? 0), 0),
-    ...entry.results,
-  };
-}
-
-function evaluations({ runs }: State, runId: string): PooledEvaluation[] {
-  return (runs.get(runId)?.rounds ?? []).flatMap(({ round, results: { evaluation } }) => {
-    if (round.phase !== 'closed' || !evaluation) return [];
-    const { version, numExamples, pooled } = evaluation;
-    return [{ version, numExamples, pooled }];
   });
 }
 

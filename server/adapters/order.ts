@@ -1,6 +1,6 @@
 /** The orders that the store promises, the same in every store and every locale. */
 import { byClientId } from '../core/cohort.js';
-import type { AssignmentRecord, Client, Operator, Run } from '../core/ports.js';
+import type { AssignmentRecord, Client, Operator, RoundPage, Run } from '../core/ports.js';
 import type { TallyRow } from '../core/round.js';
 
 /** Client-id order: UTF-16 code units, which no collation of Postgres promises. */
@@ -27,6 +27,11 @@ export function sortedRuns(runs: readonly Run[]): Run[] {
 /** By name, in UTF-16 code units. */
 export function sortedOperators(operators: readonly Operator[]): Operator[] {
   return [...operators].sort((a, b) => compare(a.name, b.name));
+}
+
+/** The place of the first round of a page, of so many in all. */
+export function pagePlace({ from, limit }: RoundPage, inAll: number): number {
+  return Math.max(1, from ?? inAll - limit + 1);
 }
 
 function compare(a: string, b: string): number {

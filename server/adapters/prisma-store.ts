@@ -14,6 +14,7 @@ import type { Fence } from './prisma-store/fence.js';
 import { ledgerStore } from './prisma-store/ledger.js';
 import { operatorStore } from './prisma-store/operators.js';
 import { retentionStore } from './prisma-store/retention.js';
+import { historyStore } from './prisma-store/round-history.js';
 import { roundStore } from './prisma-store/rounds.js';
 import { runStore } from './prisma-store/runs.js';
 
@@ -57,6 +58,7 @@ export async function createPrismaStore({
     ...clientStore(db),
     ...operatorStore(db),
     ...roundStore(db),
+    ...historyStore(db),
     ...assignmentStore(db),
     ...ledgerStore(db),
     ...retentionStore(db),

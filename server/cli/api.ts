@@ -33,7 +33,8 @@ export interface Api extends OperatingApi {
   readonly url: string;
   createRun(spec: RunSpecInput): Promise<RunSummary>;
   runs(): Promise<RunSummary[]>;
-  run(id: string): Promise<RunDetail>;
+  /** With its newest 100 rounds, or 100 from a place on (`roundsInAll` says how many there are). */
+  run(id: string, from?: number): Promise<RunDetail>;
   round(id: string, round: number): Promise<RoundDetail>;
   /** Events of a ledger from a sequence number on, so many or 100 at most; of the coordinator's own: null. */
   eventPage(id: string | null, from: number, limit: number): Promise<EventList['events']>;
@@ -106,7 +107,10 @@ export function connectApi(
     url: base,
     createRun: (spec) => call(runSummary, 'POST', '/runs', spec),
     runs: async () => (await call(runList, 'GET', '/runs')).runs,
-    run: (id) => call(runDetail, 'GET', `/runs/${encodeURIComponent(id)}`),
+    run: (id, from) => {
+      const page = from === undefined ? '' : `?from=${from}`;
+      return call(runDetail, 'GET', `/runs/${encodeURIComponent(id)}${page}`);
+    },
     round: (id, round) =>
       call(roundDetail, 'GET', `/runs/${encodeURIComponent(id)}/rounds/${round}`),
     eventPage: async (id, from, limit) => {

@@ -40,11 +40,13 @@ export function addRunCommands(program: Command): void {
   operatorCommand(run.command('show <id>'))
     .description('one run: its rounds, its clients, what it does now')
     .option('--round <number>', 'one round: who was invited, receipts, weights')
-    .action(async (id: string, options: ConnectionOptions & { round?: string }) => {
+    .option('--from <place>', '100 rounds from this one on, instead of the newest; the oldest is 1')
+    .action(async (id: string, options: ConnectionOptions & { round?: string; from?: string }) => {
+      const { round, from, json } = options;
+      const [number, place] = [asked(round, '--round'), asked(from, '--from')];
       const api = await connect(options);
-      if (options.round === undefined) print(await api.run(id), options.json, shown);
-      else
-        print(await api.round(id, wholeNumber(options.round, '--round')), options.json, roundShown);
+      if (number === undefined) print(await api.run(id, place), json, shown);
+      else print(await api.round(id, number), json, roundShown);
     });
 
   operatorCommand(run.command('events <id>'))
@@ -84,6 +86,10 @@ const controls = [
   ['resume', 'go on with a run that was paused'],
   ['stop', 'end a run; its checkpoints stay'],
 ] as const;
+
+function asked(text: string | undefined, what: string): number | undefined {
+  return text === undefined ? undefined : wholeNumber(text, what);
+}
 
 function collect(value: string, previous: string[]): string[] {
   return [...previous, value];

@@ -3,7 +3,7 @@
  * without looking again. A check that fails throws a TributaryError that names what is wrong.
  */
 import { TributaryError } from '../../protocol/errors.js';
-import type { ReportedFacts } from '../../protocol/update.js';
+import type { EvaluationReport, ReportedFacts } from '../../protocol/update.js';
 import { countedExamples } from './admission/counts.js';
 import type { FoldScale } from './kernels/kernels.js';
 import type { Needs } from './rules/rule.js';
@@ -15,6 +15,9 @@ export { checkTensors, maxUpdateBytes } from './admission/tensors.js';
 
 /** Examples that one update may report: buffers are averaged by them, in the exact fold. */
 export const MAX_EXAMPLES = 134_217_728;
+
+/** Greatest sum of a metric: those of all sites together stay a number. */
+const MAX_SUM = 1e290;
 
 /**
  * The facts that a client states.
@@ -39,10 +42,38 @@ export function checkReported(
   for (const [name, value] of Object.entries(reported.metrics)) {
     if (!Number.isFinite(value)) bad(`the metric "${name}" is ${value}`);
   }
-  if (countedExamples(reported.numExamples, examplesMax) > MAX_EXAMPLES) {
-    const message = `numExamples is ${reported.numExamples}, over the cap of ${MAX_EXAMPLES}`;
-    throw new TributaryError('over_cap', message);
+  boundedExamples(reported.numExamples, examplesMax);
+}
+
+/**
+ * An evaluation as it counts. One site that claims more examples than all others have would decide
+ * the pooled metrics, and with them when the run stops: above the cap it counts as so many, with its
+ * own means.
+ *
+ * @param examplesMax the run's cap
+ * @throws TributaryError `over_cap` where more than {@link MAX_EXAMPLES} would count, or a sum is too
+ * great to be added to others.
+ */
+export function countedReport(
+  { numExamples, sums }: EvaluationReport,
+  examplesMax: number | undefined,
+): EvaluationReport {
+  const counted = boundedExamples(numExamples, examplesMax);
+  const share = counted / numExamples;
+  for (const [name, sum] of Object.entries(sums)) {
+    if (Math.abs(sum) <= MAX_SUM) continue;
+    const message = `the sum of the metric "${name}" is ${sum}, over the cap of ${MAX_SUM}`;
+    throw new TributaryError('over_cap', message, { metric: name });
   }
+  const scaled = Object.entries(sums).map(([name, sum]) => [name, sum * share] as const);
+  return { numExamples: counted, sums: Object.fromEntries(scaled) };
+}
+
+function boundedExamples(reported: number, examplesMax: number | undefined): number {
+  const counted = countedExamples(reported, examplesMax);
+  if (counted <= MAX_EXAMPLES) return counted;
+  const message = `numExamples is ${reported}, over the cap of ${MAX_EXAMPLES}`;
+  throw new TributaryError('over_cap', message);
 }
 
 /**

@@ -196,7 +196,7 @@ export interface RoundChanges {
   readonly onlyWhile?: RunStatus;
 }
 
-/** What the rounds of a run show when they are listed. */
+/** A round with all that came of it. */
 export interface RoundRecord {
   readonly round: Round;
   readonly checkpoint: Checkpoint | null;
@@ -205,6 +205,27 @@ export interface RoundRecord {
   readonly matrices: Readonly<Record<string, readonly (readonly number[])[]>>;
   readonly coefficients: Readonly<Record<string, Coefficients['model']>>;
   readonly evaluation: Evaluation | null;
+}
+
+/** A round as it is shown: the tables over its cohort would be most of what is read. */
+export type ListedRound = Omit<RoundRecord, 'matrices' | 'coefficients'>;
+
+/**
+ * Which rounds of a run. Every attempt has a place of its own, the oldest 1; the places stay, since
+ * rounds are only added.
+ */
+export interface RoundPage {
+  /** The place of the first; null: so that the page ends with the newest. */
+  readonly from: number | null;
+  readonly limit: number;
+}
+
+export interface RoundHistory {
+  /** How many there are, every attempt. */
+  readonly inAll: number;
+  /** The place of the first of `rounds`, or where it would be. */
+  readonly from: number;
+  readonly rounds: readonly ListedRound[];
 }
 
 export interface RunStore {
@@ -219,6 +240,8 @@ export interface RunStore {
   run(id: string): Promise<Run | null>;
   /** Newest first. */
   runs(): Promise<Run[]>;
+  /** The newest version of every run's model, by run. */
+  versions(): Promise<ReadonlyMap<string, number>>;
   /** How many runs have which status; one that none has may be left out. */
   countRuns(): Promise<Partial<Record<RunStatus, number>>>;
   checkpoint(runId: string, version: number): Promise<Checkpoint | null>;
@@ -344,8 +367,12 @@ export interface RoundStore {
    * the rounds of a run of months takes seconds.
    */
   settledRound(runId: string): Promise<Round | null>;
-  /** Oldest first; every attempt. */
+  /** Oldest first; every attempt. Whole: of a long run, that is more than a coordinator should hold. */
   rounds(runId: string): Promise<RoundRecord[]>;
+  /** One page of them, oldest first; empty where there is no such run. */
+  listRounds(runId: string, page: RoundPage): Promise<RoundHistory>;
+  /** An attempt at a round; without `attempt` the newest. */
+  round(runId: string, number: number, attempt?: number): Promise<ListedRound | null>;
   /** Evaluations of committed rounds, oldest first: what all sites said together. */
   evaluations(runId: string): Promise<PooledEvaluation[]>;
   /** In client-id order. */

@@ -2,6 +2,7 @@
 import { TributaryError } from '../../protocol/errors.js';
 import { isLive } from '../../protocol/run.js';
 import type { EvaluationReport, Receipt } from '../../protocol/update.js';
+import { countedReport } from '../core/admission.js';
 import { referenceKernels } from '../core/kernels/reference.js';
 import type { AssignmentRecord, Client, Presence, StagedBlob } from '../core/ports.js';
 import { inlineAggregator } from './aggregator.js';
@@ -173,7 +174,9 @@ export function createEngine(engineParts: EngineParts): Engine {
           `assignment "${assignmentId}" takes no evaluation`,
         );
       }
-      const taken = await store.report(assignmentId, report);
+      const { spec } = await knownRun(client.runId);
+      const counted = countedReport(report, spec.caps.examplesMax);
+      const taken = await store.report(assignmentId, counted);
       poke(client.runId);
       return taken;
     },

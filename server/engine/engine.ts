@@ -124,7 +124,10 @@ export interface Engine extends Membership, RunControl {
    * error is not thrown but is in the receipt.
    */
   submit(client: Client, assignmentId: string, staged: StagedBlob): Promise<Receipt>;
-  /** Takes an evaluation; false where it came late or twice. */
+  /**
+   * Takes an evaluation, as it counts under the caps; false where it came late or twice.
+   * @throws TributaryError `assignment_unknown`, `over_cap`.
+   */
   report(client: Client, assignmentId: string, report: EvaluationReport): Promise<boolean>;
 
   /** What a run is doing at the moment, in words: `waiting for clients: 3 of 8`. */

@@ -4,6 +4,7 @@ import {
   MAX_EXAMPLES,
   checkReported,
   countFlags,
+  countedReport,
   countedExamples,
 } from '../../server/core/admission.js';
 
@@ -89,5 +90,38 @@ describe('the counts of an update', () => {
   it('say nothing of examples where the steps were asked for', () => {
     const work = { epochs: 1, batchSize: 32, steps: 5 };
     expect(flags(1_000_000, 5, work)).toEqual([]);
+  });
+});
+
+describe('the examples that an evaluation reports', () => {
+  const report = { numExamples: 400, sums: { accuracy: 300, loss: 50 } };
+
+  it('count as they are up to the cap of the run, and as the cap above it, with their means', () => {
+    expect(countedReport(report, undefined)).toEqual(report);
+    expect(countedReport(report, 400)).toEqual(report);
+    const capped = { numExamples: 100, sums: { accuracy: 75, loss: 12.5 } };
+    expect(countedReport(report, 100)).toEqual(capped);
+    const boast = { numExamples: 9e15, sums: { accuracy: 9e15 } };
+    expect(countedReport(boast, 8)).toEqual({ numExamples: 8, sums: { accuracy: 8 } });
+  });
+
+  it('are refused where more would count than any update may report', () => {
+    const overCap = expect.objectContaining({ code: 'over_cap' }) as Error;
+    const most = { ...report, numExamples: MAX_EXAMPLES };
+    expect(countedReport(most, undefined)).toEqual(most);
+    for (const cap of [undefined, MAX_EXAMPLES + 1]) {
+      expect(() => countedReport({ ...most, numExamples: MAX_EXAMPLES + 1 }, cap)).toThrow(overCap);
+      expect(() => countedReport({ ...most, numExamples: 9e15 }, cap)).toThrow(overCap);
+    }
+  });
+
+  it('are refused with a sum that would make the sum of all sites infinite', () => {
+    for (const loss of [1e308, -1e308]) {
+      expect(() => countedReport({ numExamples: 1, sums: { loss } }, 1)).toThrow(
+        expect.objectContaining({ code: 'over_cap', details: { metric: 'loss' } }),
+      );
+    }
+    const great = { numExamples: 1, sums: { loss: 1e290 } };
+    expect(countedReport(great, undefined)).toEqual(great);
   });
 });

@@ -80,3 +80,42 @@ describe('an early stop', () => {
     await expect(engine.createRun({ ...spec, evaluateEvery: 3 })).resolves.toBeDefined();
   });
 });
+
+/** ada's model gets better; Bo, who claims 9e15 examples, says that it never does. */
+async function boasting(examplesMax: number | undefined): Promise<World> {
+  const spec = {
+    ...{ rounds: 6, earlyStop: { metric: 'accuracy', patience: 2 } },
+    ...(examplesMax !== undefined && { caps: { examplesMax } }),
+  };
+  const world = await World.create({ spec, clients });
+  for (const [name, player] of world.players) {
+    player.manner = ({ id, kind, baseVersion }) => {
+      if (kind === 'train') return 'answer';
+      const numExamples = name === 'Bo' ? 9e15 : 10;
+      const accuracy = name === 'Bo' ? 0.5 * numExamples : baseVersion;
+      const report = { numExamples, sums: { accuracy } };
+      for (const { engine } of world.lives) {
+        engine.report(player.client, id, report).catch((error: unknown) => refused.push(error));
+      }
+      return 'ignore';
+    };
+  }
+  const refused: unknown[] = [];
+  await world.open();
+  await world.play();
+  const overCap = expect.objectContaining({ code: 'over_cap' }) as unknown;
+  expect(refused).toEqual(examplesMax === undefined ? Array(6).fill(overCap) : []);
+  return world;
+}
+
+it.each([
+  ['is refused', undefined, ['ada'], 0.6],
+  ['counts as the cap', 10, ['Bo', 'ada'], 0.55],
+])('one site that claims very many examples %s', async (_, examplesMax, sites, last) => {
+  const world = await boasting(examplesMax);
+  const run = await world.store.run(world.run.id);
+  expect(run).toMatchObject({ status: 'completed', reason: null });
+  const { evaluation } = (await world.store.round(world.run.id, 6))!;
+  expect(Object.keys(evaluation!.sites).sort()).toEqual(sites);
+  expect(evaluation!.pooled.accuracy).toBeCloseTo(last, 12);
+});

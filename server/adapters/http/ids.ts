@@ -18,6 +18,19 @@ export function idParam(req: Request, name: string, code: ErrorCode): string {
   throw new TributaryError(code, `there is no such ${whatFor[code] ?? name}`);
 }
 
+/**
+ * Most entries of one answer, also where nobody asks for pages: it is held in memory, a long run has
+ * very many, and those of a great round name every client of its cohort.
+ */
+const MAX_PAGE = 100;
+
+/** `?from=PLACE&limit=N`; `from` is null where nothing is said. @throws TributaryError `bad_request`. */
+export function pageOf({ query }: Request): { from: number | null; limit: number } {
+  const from = query.from === undefined ? null : numberParam(query.from, 'from');
+  const limit = query.limit === undefined ? MAX_PAGE : numberParam(query.limit, 'limit');
+  return { from, limit: Math.min(limit, MAX_PAGE) };
+}
+
 /** @throws TributaryError `bad_request`. */
 export function numberParam(text: unknown, name: string): number {
   if (typeof text === 'string' && /^\d{1,9}$/.test(text)) return Number(text);

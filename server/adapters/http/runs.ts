@@ -2,11 +2,11 @@
 import type { Request, Router } from 'express';
 import { TributaryError } from '../../../protocol/errors.js';
 import type { Identity } from '../../../protocol/http.js';
-import type { RoundRecord, Run, Store } from '../../core/ports.js';
+import type { ListedRound, Run, Store } from '../../core/ports.js';
 import { readCommand } from './command.js';
-import { idParam, numberParam } from './ids.js';
+import { idParam, numberParam, pageOf } from './ids.js';
 import type { HttpParts } from './parts.js';
-import { roundDetail, runDetail, runSummary } from './views.js';
+import { roundDetail, runDetail, runSummaries, runSummary } from './views.js';
 
 /** A specification holds the layers of its model as JSON. */
 const MAX_SPEC_BYTES = 4 * 1024 * 1024;
@@ -26,15 +26,14 @@ function operatorRoutes(router: Router, parts: HttpParts): void {
 
   router.get('/v1/runs', async (req, res) => {
     await auth.viewer(req);
-    const runs = await Promise.all((await store.runs()).map((run) => runSummary(store, run)));
-    res.json({ runs });
+    res.json({ runs: await runSummaries(store) });
   });
 
   // Not for clients: it shows who the others are, and what was measured at their sites.
   router.get('/v1/runs/:run', async (req, res) => {
     await auth.viewer(req);
     const run = await runOf(store, runId(req));
-    res.json(await runDetail(store, run, presence, engine.now(run.id)));
+    res.json(await runDetail(store, run, pageOf(req), presence, engine.now(run.id)));
   });
 
   router.post('/v1/runs/:run/pause', async (req, res) => {
@@ -95,14 +94,12 @@ export function runId(req: Request): string {
 }
 
 /** The newest attempt at a round, or the one that `?attempt=` names. */
-async function roundOf(store: Store, run: Run, req: Request): Promise<RoundRecord> {
+async function roundOf(store: Store, run: Run, req: Request): Promise<ListedRound> {
   const number = numberParam(req.params.round, 'round');
   const asked = req.query.attempt;
-  const attempt = asked === undefined ? null : numberParam(asked, 'attempt');
-  const found = (await store.rounds(run.id)).findLast(
-    ({ round }) => round.number === number && (attempt === null || round.attempt === attempt),
-  );
+  const attempt = asked === undefined ? undefined : numberParam(asked, 'attempt');
+  const found = await store.round(run.id, number, attempt);
   if (found) return found;
-  const which = attempt === null ? `round ${number}` : `attempt ${attempt} at round ${number}`;
+  const which = attempt === undefined ? `round ${number}` : `attempt ${attempt} at round ${number}`;
   throw new TributaryError('not_found', `run "${run.id}" has no ${which}`);
 }

@@ -11,7 +11,8 @@ import type { Metrics } from '../../../protocol/metrics.js';
 import type {
   AssignmentRecord,
   AssignmentState,
-  RoundRecord,
+  ListedRound,
+  RoundPage,
   Run,
   Store,
   UpdateRow,
@@ -23,8 +24,19 @@ const away: ClientStatus = { progress: null, loss: null, backends: [], sdkVersio
 
 export async function runSummary(store: Store, run: Run): Promise<RunSummary> {
   const round = await store.currentRound(run.id);
-  // Every commit raises the version by one, so the newest version counts the rounds.
-  const version = round === null ? 0 : (round.version ?? round.baseVersion);
+  return summaryOf(run, round === null ? 0 : (round.version ?? round.baseVersion));
+}
+
+/** Newest first. */
+export async function runSummaries(store: Store): Promise<RunSummary[]> {
+  const runs = await store.runs();
+  // Asked second: it knows every run that the first answer has.
+  const versions = await store.versions();
+  return runs.map((run) => summaryOf(run, versions.get(run.id) ?? 0));
+}
+
+/** @param version the newest: every commit raises it by one, so it counts the rounds. */
+function summaryOf(run: Run, version: number): RunSummary {
   return {
     id: run.id,
     name: run.spec.name,
@@ -41,22 +53,31 @@ export async function runSummary(store: Store, run: Run): Promise<RunSummary> {
 export async function runDetail(
   store: Store,
   run: Run,
+  page: RoundPage,
   presence: PresenceView,
   now: string,
 ): Promise<RunDetail> {
-  const [summary, rounds, clients] = await Promise.all([
+  const [summary, history, clients] = await Promise.all([
     runSummary(store, run),
-    store.rounds(run.id),
+    store.listRounds(run.id, page),
     store.clients(run.id),
   ]);
   const infos = clients.map(({ id, role, state }): ClientInfo => {
     const status = presence.status(run.id, id);
     return { id, role, state, present: status !== null, ...(status ?? away) };
   });
-  return { ...summary, spec: run.spec, history: rounds.map(roundSummary), clients: infos, now };
+  return {
+    ...summary,
+    spec: run.spec,
+    history: history.rounds.map(roundSummary),
+    historyFrom: history.from,
+    roundsInAll: history.inAll,
+    clients: infos,
+    now,
+  };
 }
 
-export function roundSummary(record: RoundRecord): RoundSummary {
+export function roundSummary(record: ListedRound): RoundSummary {
   const { round, checkpoint, bytes, diagnostics, evaluation } = record;
   return {
     round: round.number,
@@ -79,7 +100,7 @@ export function roundSummary(record: RoundRecord): RoundSummary {
 }
 
 export function roundDetail(
-  record: RoundRecord,
+  record: ListedRound,
   assignments: readonly AssignmentRecord[],
 ): RoundDetail {
   return { ...roundSummary(record), updates: assignments.map(updateRecord) };

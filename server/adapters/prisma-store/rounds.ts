@@ -1,30 +1,21 @@
-/** Rounds: reading them, and the compare-and-swap by which they move on. */
+/** The round that a run is at, and the compare-and-swap by which rounds move on. */
 import { roundPhase } from '../../../protocol/run.js';
-import type {
-  Checkpoint,
-  PooledEvaluation,
-  RoundChanges,
-  RoundRecord,
-  RoundStore,
-} from '../../core/ports.js';
-import type { Round, TallyRow } from '../../core/round.js';
+import type { Checkpoint, RoundChanges, RoundStore } from '../../core/ports.js';
+import type { Round } from '../../core/round.js';
 import { needsUpdates } from '../../core/round.js';
-import { Prisma } from '../generated/prisma/client.js';
+import type { Prisma } from '../generated/prisma/client.js';
 import type { Sign } from '../ledger-chain.js';
-import { sortedTally } from '../order.js';
 import { storableJson, storableText } from '../storable.js';
 import { insertAssignments, setWeights } from './assignment-rows.js';
 import type { Database, Tx } from './database.js';
 import type { Lead } from './fence.js';
 import { leadOf } from './fence.js';
 import { append } from './ledger.js';
-import { toCheckpoint, toDate, toDateOrNull, toJson, toRound } from './rows.js';
+import { atRound, countAssignments, tallyOf } from './round-history.js';
+import { toDate, toDateOrNull, toJson, toRound } from './rows.js';
 import { isStill } from './run-status.js';
 
-type RoundVerbs = Pick<
-  RoundStore,
-  'currentRound' | 'settledRound' | 'rounds' | 'evaluations' | 'commit'
->;
+type RoundVerbs = Pick<RoundStore, 'currentRound' | 'settledRound' | 'commit'>;
 
 const settled = roundPhase.options.filter((phase) => !needsUpdates({ phase }));
 
@@ -39,22 +30,6 @@ export function roundStore(db: Database): RoundVerbs {
       db.query('read the last round that was settled', (prisma) =>
         newestRound(prisma, { runId: storableText(runId), phase: { in: settled } }),
       ),
-
-    rounds: (runId) =>
-      db.query('list the rounds', async (prisma) => {
-        const id = storableText(runId);
-        const rows = await prisma.round.findMany({
-          where: { runId: id },
-          include: { checkpoint: true },
-          orderBy: [{ number: 'asc' }, { attempt: 'asc' }],
-        });
-        const counts = await countAssignments(prisma, Prisma.sql`a.run_id = ${id}`);
-        const byRound = grouped(counts);
-        return rows.map((row) => toRecord(row, byRound.get(roundKey(row.number, row.attempt))));
-      }),
-
-    evaluations: (runId) =>
-      db.query('list the evaluations', (prisma) => findEvaluations(prisma, storableText(runId))),
 
     commit: (round, changes) =>
       db.transaction('commit a round', async (tx) => {
@@ -74,11 +49,7 @@ async function newestRound(prisma: Tx, where: Prisma.RoundWhereInput): Promise<R
     orderBy: [{ number: 'desc' }, { attempt: 'desc' }],
   });
   if (!row) return null;
-  const counts = await countAssignments(
-    prisma,
-    Prisma.sql`a.run_id = ${row.runId} AND a.round = ${row.number} AND a.attempt = ${row.attempt}`,
-  );
-  return toRound(row, tallyOf(counts));
+  return toRound(row, tallyOf(await countAssignments(prisma, atRound(row))));
 }
 
 /**
@@ -169,63 +140,5 @@ function resultColumns(changes: RoundChanges) {
     ...(matrices && { matrices: toJson(storableJson(matrices, 'matrices')) }),
     ...(coefficients && { coefficients: toJson(storableJson(coefficients, 'coefficients')) }),
     ...(evaluation && { evaluation: toJson(storableJson(evaluation, 'evaluation')) }),
-  };
-}
-
-async function findEvaluations(prisma: Tx, runId: string): Promise<PooledEvaluation[]> {
-  const rows = await prisma.$queryRaw<{ evaluation: PooledEvaluation }[]>`
-    SELECT evaluation - 'sites' AS evaluation FROM rounds
-    WHERE run_id = ${runId} AND phase = 'closed' AND jsonb_typeof(evaluation) = 'object'
-    ORDER BY number`;
-  return rows.map(({ evaluation }) => evaluation);
-}
-
-interface Counted extends TallyRow {
-  readonly round: number;
-  readonly attempt: number;
-  /** Of accepted updates. */
-  readonly bytes: bigint;
-}
-
-function countAssignments(prisma: Tx, where: Prisma.Sql): Promise<Counted[]> {
-  return prisma.$queryRaw`
-    SELECT a.round, a.attempt, a.kind::text, a.role::text, a.state::text,
-           count(*)::int AS count,
-           coalesce(sum(u.bytes) FILTER (WHERE u.status = 'accepted'), 0)::bigint AS bytes
-    FROM assignments a LEFT JOIN updates u ON u.assignment_id = a.id
-    WHERE ${where}
-    GROUP BY a.round, a.attempt, a.kind, a.role, a.state`;
-}
-
-function roundKey(number: number, attempt: number): string {
-  return `${number}.${attempt}`;
-}
-
-function grouped(counts: readonly Counted[]): Map<string, Counted[]> {
-  const groups = new Map<string, Counted[]>();
-  for (const counted of counts) {
-    const key = roundKey(counted.round, counted.attempt);
-    const group = groups.get(key);
-    if (group) group.push(counted);
-    else groups.set(key, [counted]);
-  }
-  return groups;
-}
-
-function tallyOf(counts: readonly Counted[]): TallyRow[] {
-  return sortedTally(counts.map(({ kind, role, state, count }) => ({ kind, role, state, count })));
-}
-
-type RoundRow = Prisma.RoundGetPayload<{ include: { checkpoint: true } }>;
-
-function toRecord(row: RoundRow, counts: readonly Counted[] = []): RoundRecord {
-  return {
-    round: toRound(row, tallyOf(counts)),
-    checkpoint: row.checkpoint && toCheckpoint(row.checkpoint),
-    bytes: counts.reduce((sum, { bytes }) => sum + Number(bytes), 0),
-    diagnostics: row.diagnostics as RoundRecord['diagnostics'],
-    matrices: row.matrices as unknown as RoundRecord['matrices'],
-    coefficients: row.coefficients as RoundRecord['coefficients'],
-    evaluation: row.evaluation as RoundRecord['evaluation'],
   };
 }

@@ -94,7 +94,10 @@ export function toEvent(row: rows.CoordinatorEventModel): LedgerEvent {
   return { seq, at: row.at.getTime(), type, body, prevHash, hash, signature, keyId };
 }
 
-export function toRound(row: rows.RoundModel, tally: readonly TallyRow[]): Round {
+export function toRound(
+  row: Omit<rows.RoundModel, 'matrices' | 'coefficients'>,
+  tally: readonly TallyRow[],
+): Round {
   const { runId, number, attempt, phase, revision, baseVersion, version, reason } = row;
   return {
     runId,

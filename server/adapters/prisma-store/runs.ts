@@ -9,7 +9,7 @@ import { isInteger32, toCheckpoint, toDate, toJson, toRun } from './rows.js';
 import { insertCheckpoint, insertRound } from './rounds.js';
 import { setStatus } from './run-status.js';
 
-export function runStore(db: Database): RunStore {
+export function runStore(db: Database): Omit<RunStore, 'versions'> {
   return {
     createRun: (run, checkpoint, round, events) =>
       db.transaction('create a run', async (tx) => {

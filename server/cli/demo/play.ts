@@ -4,6 +4,7 @@ import { join } from '../../../client/join.js';
 import { tfjsEvaluator } from '../../../client/tfjs/trainer.js';
 import type { JoinSummary } from '../../../client/events.js';
 import { TributaryError } from '../../../protocol/errors.js';
+import type { RunDetail } from '../../../protocol/http.js';
 import type { Api } from '../api.js';
 import { clientGroup } from './client-group.js';
 import type { ClientGroup } from './client-group.js';
@@ -75,12 +76,22 @@ export async function play(story: Story, run: StoryRun, setting: RunSetting): Pr
       );
     }
     await group.settled(LEAVE_MS);
-    const detail = await api.run(id);
+    const detail = await wholeRun(api, id);
     return { run, detail, last: await api.round(id, detail.round) };
   } finally {
     group.killAll();
     view.end();
   }
+}
+
+/** A run with all its rounds, which come in pages. */
+async function wholeRun(api: Api, id: string): Promise<RunDetail> {
+  const detail = await api.run(id, 1);
+  const history = [...detail.history];
+  while (history.length < detail.roundsInAll) {
+    history.push(...(await api.run(id, history.length + 1)).history);
+  }
+  return { ...detail, history };
 }
 
 /** Does `work` until a client fails; then it is told to stop, and the failure is thrown. */

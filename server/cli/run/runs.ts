@@ -39,6 +39,7 @@ export function shown(run: RunDetail): string {
       ? [`accuracy ${sparkline(accuracy)} ${accuracy.at(-1)!.toFixed(4)}`]
       : []),
     '',
+    ...othersShown(run),
     table(
       ['round', 'try', 'phase', 'invited', 'accepted', 'bytes', 'accuracy', 'checkpoint'],
       run.history.map(roundRow),
@@ -55,6 +56,18 @@ export function shown(run: RunDetail): string {
       ]),
     ),
   ].join('\n');
+}
+
+/** What the page leaves out, and how to see the part beside it. */
+function othersShown({ id, history, historyFrom, roundsInAll }: RunDetail): string[] {
+  const earlier = Math.min(historyFrom - 1, roundsInAll);
+  const later = roundsInAll - earlier - history.length;
+  if (earlier + later === 0) return [];
+  const counts = [`${earlier} earlier`, `${later} later`].filter((text) => !text.startsWith('0 '));
+  const what = earlier + later === 1 ? 'round is' : 'rounds are';
+  const from = earlier > 0 ? Math.max(1, earlier - 99) : history.length + 1;
+  const how = `tributary run show ${id} --from ${from}`;
+  return [`${counts.join(' and ')} ${what} not shown: ${how}`, ''];
 }
 
 function roundRow(round: RoundSummary): (string | number)[] {
