@@ -34,7 +34,7 @@ export function shown(run: RunDetail): string {
   return [
     `run ${run.id}: ${spec.task.name} under ${run.rule}, seed ${spec.seed}`,
     ...(spec.rule.module ? [`the rule is the module ${spec.rule.module.slice(0, 12)}`] : []),
-    `${run.status}${run.reason ? ` (${run.reason})` : ''}: ${run.now}`,
+    `${run.status}${run.reason ? ` (${run.reason})` : ''}${doing(run)}`,
     ...(accuracy.length > 0
       ? [`accuracy ${sparkline(accuracy)} ${accuracy.at(-1)!.toFixed(4)}`]
       : []),
@@ -82,4 +82,9 @@ function roundRow(round: RoundSummary): (string | number)[] {
     accuracy === undefined ? '' : accuracy.toFixed(4),
     round.checkpointSha256?.slice(0, 12) ?? '',
   ];
+}
+
+/** What it does at the moment, where its status does not say so already. */
+function doing({ status, now }: Pick<RunDetail, 'status' | 'now'>): string {
+  return now === status ? '' : `: ${now}`;
 }
