@@ -36,6 +36,12 @@ import { Watchdog } from './watchdog.js';
 /** A coordinator that takes longer to answer is taken for absent. Milliseconds. */
 const CONNECT_TIMEOUT_MS = 10_000;
 
+/**
+ * This process, by chance, and how many connections it has made: a hello that was given up may arrive
+ * after that of the next connection, and must not take its place.
+ */
+const origin = { process: Math.random().toString(36).slice(2, 12), connection: 0 };
+
 /** Who is told of the coordinator's messages, each checked against its schema. */
 export interface Inbox {
   assignment(message: Assignment): void;
@@ -75,7 +81,7 @@ export class Connection {
   private constructor({ address, token, attempt, environment }: ConnectOptions) {
     this.#socket = io(address.base.origin, {
       path: address.socketPath,
-      auth: { token },
+      auth: { token, origin: { ...origin, connection: ++origin.connection } },
       ...environment.certificates,
       forceNew: true,
       // Socket.IO would reconnect after some losses and not after others: the session does it for all.

@@ -9,10 +9,11 @@ import type { Environment } from './environment.js';
 import { askedMs, isPassing } from './retry.js';
 
 /**
- * A connection that lived for so long counts as a success. One that is cut again at once does not:
- * two processes with the same token would otherwise throw each other out without a pause.
+ * A connection that lived for so long counts as a success: a coordinator that was killed has its
+ * clients back soon after. One that is cut again at once does not, or a proxy with nothing behind it
+ * would be called without a pause.
  */
-const STABLE_MS = 10_000;
+const STABLE_MS = 1_000;
 
 type Line = Pick<Connection, 'lost' | 'close'>;
 

@@ -152,6 +152,22 @@ describe('hello', () => {
 });
 
 describe('a client that connects again', () => {
+  it('keeps its newest connection where an older one says hello late', async () => {
+    const { runId, token } = await enrolled();
+    const from = (process: string, connection: number) => {
+      return new Peer(url, { token, origin: { process, connection } });
+    };
+    const [older, newer] = [from('one', 4), from('one', 5)];
+    expect(await newer.hello()).toMatchObject({ ok: true });
+    expect(await older.hello()).toMatchObject({ ok: false, error: { code: 'replaced' } });
+    expect((await detailOf(runId)).clients[0].present).toBe(true);
+    expect(newer.received('goodbye')).toEqual([]);
+    // Another process counts for itself: there the newest hello goes before.
+    const other = from('two', 1);
+    expect(await other.hello()).toMatchObject({ ok: true });
+    expect(await newer.nth('goodbye')).toMatchObject({ code: 'replaced' });
+  });
+
   it('replaces its first connection, which is told, and was never away', async () => {
     // Nobody who leaves would be waited for.
     const { runId, token } = await enrolled({ graceMs: 1 });

@@ -31,6 +31,9 @@ interface AdmissionOptions {
 /** Sockets of one client at once: a new one beside some that the network has lost, and no more. */
 const MAX_SOCKETS_PER_CLIENT = 8;
 
+/** From SDKs that say so; others are taken as they come. */
+const origin = z.object({ process: z.string().max(64), connection: z.int().nonnegative() });
+
 const handshake = z.object({
   token: z.string({ error: 'no token was sent: connect with auth: { token }' }).max(512),
 });
@@ -57,6 +60,8 @@ export function admission(
       throw new TributaryError('rate_limited', 'this client has too many connections');
     }
     socket.data.client = { runId, id, role };
+    const told = origin.safeParse((socket.handshake.auth as { origin?: unknown }).origin);
+    if (told.success) socket.data.origin = told.data;
     await socket.join(room);
   };
   return (socket, next) => {

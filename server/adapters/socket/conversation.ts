@@ -17,7 +17,7 @@ import { dispatch, handler } from './dispatch.js';
 import type { Rate } from './rate-limit.js';
 import { RateLimit } from './rate-limit.js';
 import type { ClientSocket, Session, Sessions } from './sessions.js';
-import { runRoom } from './sessions.js';
+import { isOutdated, runRoom } from './sessions.js';
 
 /** Is told when clients come and go. */
 export interface PresenceListener {
@@ -108,6 +108,10 @@ async function greet(
     throw new TributaryError('protocol_version', text, { served: [PROTOCOL_VERSION] });
   }
   const { client } = socket.data;
+  // A hello that came late: to let it in would send away the connection that the client has now.
+  if (isOutdated(socket, parts.sessions.of(client.runId, client.id))) {
+    throw new TributaryError('replaced', `client "${client.id}" has connected again meanwhile`);
+  }
   // Before anything is looked up: what is decided from now on reaches this socket, and what was
   // decided before is in the welcome. The other way round, an invitation could fall between.
   const session = enter(socket, message, parts);

@@ -15,6 +15,8 @@ export type NoServerEvents = Record<string, never>;
 /** What a socket carries from its handshake on. */
 export interface SocketData {
   client: Client;
+  /** The client's process, and the number of the connection among all that it made. */
+  origin?: { readonly process: string; readonly connection: number };
   /** From `hello` on. */
   session?: Session;
 }
@@ -30,6 +32,13 @@ export interface Session {
   readonly open: Map<string, Pick<Progress, 'fraction' | 'loss'> | null>;
   /** True once the others were told that this client is there. */
   announced: boolean;
+}
+
+/** Whether a client has given this connection up for the one that it has now. */
+export function isOutdated({ data: { origin } }: ClientSocket, now: Session | undefined): boolean {
+  const newest = now?.socket.data.origin;
+  if (!origin || newest?.process !== origin.process) return false;
+  return newest.connection > origin.connection;
 }
 
 /** The room of all connections of one client, whether they have said hello or not. */
