@@ -10,6 +10,7 @@ export { readConfig } from './config.js';
 export type { Config } from './config.js';
 export type { Engine } from './engine/engine.js';
 export type * from './core/ports.js';
+export type * from './core/records.js';
 export { packageVersion } from './version.js';
 
 // For authors of rules: docs/write-a-rule.md

@@ -1,6 +1,6 @@
 /** Certificates of sites: a second proof beside the token, for the one client that they name. */
 import { TributaryError } from '../../protocol/errors.js';
-import type { Client } from '../core/ports.js';
+import type { Client } from '../core/records.js';
 import type { Peer } from './peers.js';
 import type { ClientCerts } from './tls.js';
 

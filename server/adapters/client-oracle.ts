@@ -7,7 +7,8 @@ import { TributaryError } from '../../protocol/errors.js';
 import type { Question } from '../../protocol/messages.js';
 import type { TensorSpec } from '../../protocol/model.js';
 import type { OracleSpec } from '../../protocol/run.js';
-import type { Client, Clock, LossOracle, OracleProvider, Presence, Run } from '../core/ports.js';
+import type { Clock, LossOracle, OracleProvider, Presence } from '../core/ports.js';
+import type { Client, Run } from '../core/records.js';
 import type { ClientId } from '../core/rules/rule.js';
 import { maxAnswerBytes, questionFile, readAnswer } from './client-oracle/files.js';
 

@@ -1,5 +1,5 @@
 /** Who is behind a token, seen from the connection that it came over. */
-import type { Client } from '../core/ports.js';
+import type { Client } from '../core/records.js';
 import { checkCertificate } from './client-certificate.js';
 import type { Request } from './peers.js';
 import { peerOf } from './peers.js';

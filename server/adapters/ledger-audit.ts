@@ -3,7 +3,7 @@
  * checked in little memory. It trusts nothing but the keys that it is given: not the database, and
  * not the coordinator.
  */
-import type { LedgerEvent } from '../core/ports.js';
+import type { LedgerEvent } from '../core/records.js';
 import { CHAIN_START, type ChainHead, chainProblem, type LedgerBreak } from './ledger-chain.js';
 import type { VerifyingKey } from './ledger-key.js';
 

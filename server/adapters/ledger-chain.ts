@@ -7,7 +7,7 @@
  * `signature` is over `hash` (ledger-key.ts): who can write to the database alone cannot make a
  * chain of their own.
  */
-import type { LedgerEvent, NewEvent } from '../core/ports.js';
+import type { LedgerEvent, NewEvent } from '../core/records.js';
 import { canonicalJson, sha256OfText } from './canonical-json.js';
 import { storableJson, storableText } from './storable.js';
 

@@ -4,7 +4,8 @@
  */
 import type { Assignment, Closed, Goodbye, RunState, Weighed } from '../../protocol/messages.js';
 import { TributaryError } from '../../protocol/errors.js';
-import type { Client, Presence, Transport } from '../core/ports.js';
+import type { Presence, Transport } from '../core/ports.js';
+import type { Client } from '../core/records.js';
 import type { Engine } from '../engine/engine.js';
 
 /** What a client hears. Handlers must not throw: there is nobody to tell. */

@@ -4,14 +4,8 @@
  * copied, so that nobody can change stored state from outside.
  */
 import type { Receipt } from '../../protocol/update.js';
-import type {
-  AssignmentRecord,
-  Checkpoint,
-  NewEvent,
-  Run,
-  Store,
-  UpdateRow,
-} from '../core/ports.js';
+import type { Store } from '../core/ports.js';
+import type { AssignmentRecord, Checkpoint, NewEvent, Run, UpdateRow } from '../core/records.js';
 import type { Round } from '../core/round.js';
 import { appendEvents, type Sign } from './ledger-chain.js';
 import { clientVerbs } from './memory-store/clients.js';

@@ -1,6 +1,6 @@
 /** The orders that the store promises, the same in every store and every locale. */
 import { byClientId } from '../core/cohort.js';
-import type { AssignmentRecord, Client, Operator, RoundPage, Run } from '../core/ports.js';
+import type { AssignmentRecord, Client, Operator, RoundPage, Run } from '../core/records.js';
 import type { TallyRow } from '../core/round.js';
 
 /** Client-id order: UTF-16 code units, which no collation of Postgres promises. */

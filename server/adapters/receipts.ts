@@ -1,7 +1,7 @@
 /** How receipts come about: shared by the stores, so that they cannot disagree. */
 import { TributaryError, type ErrorBody } from '../../protocol/errors.js';
 import type { Receipt } from '../../protocol/update.js';
-import type { AssignmentRecord, NewEvent, UpdateRow } from '../core/ports.js';
+import type { AssignmentRecord, NewEvent, UpdateRow } from '../core/records.js';
 import { storableJson, storableNumber } from './storable.js';
 
 export interface Verdict {

@@ -1,6 +1,6 @@
 /** What the stores refuse, worded once. */
 import { TributaryError } from '../../protocol/errors.js';
-import type { EnrolledClient } from '../core/ports.js';
+import type { EnrolledClient } from '../core/records.js';
 
 /** A change that contradicts what is stored. */
 export function conflict(message: string): TributaryError {

@@ -10,7 +10,7 @@
 import { TributaryError } from '../../protocol/errors.js';
 import type { AssignmentKind } from '../../protocol/messages.js';
 import type { Role, RoundPhase, RunSpec } from '../../protocol/run.js';
-import type { AssignmentState } from './ports.js';
+import type { AssignmentState } from './records.js';
 
 /** How many assignments of a round have one kind, role and state. */
 export interface TallyRow {

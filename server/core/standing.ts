@@ -1,5 +1,6 @@
 /** Whether a client may take part, and an operator act, at a given time. */
-import type { EnrolledClient, Operator, Standing } from './ports.js';
+import type { Standing } from './ports.js';
+import type { EnrolledClient, Operator } from './records.js';
 
 /** Who was revoked is told so, also when the token has expired since: asking for a new one is no use. */
 export function standingOf(

@@ -11,15 +11,8 @@ import {
 import type { Kernels } from '../core/kernels/kernels.js';
 import type { Layout } from '../core/layout.js';
 import { layoutOf, tiles } from '../core/layout.js';
-import type {
-  AssignmentRecord,
-  BlobStore,
-  Checkpoint,
-  OracleProvider,
-  RoundChanges,
-  RuleModules,
-  Run,
-} from '../core/ports.js';
+import type { BlobStore, OracleProvider, RuleModules } from '../core/ports.js';
+import type { AssignmentRecord, Checkpoint, RoundChanges, Run } from '../core/records.js';
 import type { Round } from '../core/round.js';
 import { weightGiven } from '../core/rules/diagnostics.js';
 import type { ClientId, Outcome, UpdateFacts } from '../core/rules/rule.js';

@@ -1,6 +1,6 @@
 /** Assignments: how they are made, and how they are told to their clients. */
 import type { Assignment, AssignmentKind } from '../../protocol/messages.js';
-import type { AssignmentRecord, Checkpoint, Run } from '../core/ports.js';
+import type { AssignmentRecord, Checkpoint, Run } from '../core/records.js';
 import { derivedId, randomStream } from '../core/random.js';
 import type { Candidate, Round } from '../core/round.js';
 import type { ClientId } from '../core/rules/rule.js';

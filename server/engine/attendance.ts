@@ -1,6 +1,6 @@
 /** Who is missing from a round: clients with open work that are away, or silent about it. */
 import type { Absence, View } from '../core/duties.js';
-import type { AssignmentRecord, Run } from '../core/ports.js';
+import type { AssignmentRecord, Run } from '../core/records.js';
 import type { Round } from '../core/round.js';
 import { isEvaluated, isOpen } from '../core/round.js';
 import type { EngineTools } from './engine.js';

@@ -1,7 +1,8 @@
 /** The moving average of the checkpoints that a run with the step `ema` keeps, as a model. */
 import { TributaryError } from '../../protocol/errors.js';
 import { layoutOf } from '../core/layout.js';
-import type { BlobStore, Checkpoint, Run } from '../core/ports.js';
+import type { BlobStore } from '../core/ports.js';
+import type { Checkpoint, Run } from '../core/records.js';
 import { averageOf } from '../core/steps/ema.js';
 import { decodeModel, encodeModel, unflatten } from './checkpoints.js';
 import { loadState } from './states.js';

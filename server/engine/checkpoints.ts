@@ -7,7 +7,8 @@ import { decodeSafetensors, encodeSafetensors } from '../../protocol/safetensors
 import { tensorKey } from '../../protocol/update.js';
 import type { Layout } from '../core/layout.js';
 import { layoutOf } from '../core/layout.js';
-import type { Blob, BlobStore, StagedBlob, StoredBlob } from '../core/ports.js';
+import type { Blob, BlobStore, StagedBlob } from '../core/ports.js';
+import type { StoredBlob } from '../core/records.js';
 import type { Tensors } from '../core/rules/rule.js';
 
 export type Params = Readonly<Record<string, Float32Array>>;

@@ -1,7 +1,8 @@
 /** Clients approved, revoked, given new tokens: each change with its event in the ledger. */
 import { TributaryError } from '../../protocol/errors.js';
 import type { ClientState } from '../../protocol/http.js';
-import type { ClientChange, EnrolledClient } from '../core/ports.js';
+import type { ClientChange } from '../core/ports.js';
+import type { EnrolledClient } from '../core/records.js';
 import { standingOf } from '../core/standing.js';
 import type { EnrolmentParts } from './enrolment.js';
 import { enrolment, mustBeSole, stateAtFirst } from './enrolment.js';

@@ -4,14 +4,8 @@ import { TributaryError, parse } from '../../protocol/errors.js';
 import type { RunSpec } from '../../protocol/run.js';
 import { runSpec } from '../../protocol/run.js';
 import { foldScale } from '../core/kernels/fold.js';
-import type {
-  BlobStore,
-  Checkpoint,
-  OracleProvider,
-  RuleModules,
-  Run,
-  Store,
-} from '../core/ports.js';
+import type { BlobStore, OracleProvider, RuleModules, Store } from '../core/ports.js';
+import type { Checkpoint, Run } from '../core/records.js';
 import { openRound } from '../core/round.js';
 import type { Json } from '../core/rules/rule.js';
 import { emptyState } from '../core/rules/rule.js';

@@ -4,7 +4,7 @@
  * restores, the round is not held up for ever; nothing can stand in for the model that it began from.
  */
 import { TributaryError } from '../../protocol/errors.js';
-import type { Checkpoint, LedgerEvent } from '../core/ports.js';
+import type { Checkpoint, LedgerEvent } from '../core/records.js';
 import type { Scene } from './scene.js';
 import { event } from './scene.js';
 import { openVerified } from './verified.js';

@@ -2,7 +2,7 @@
 import type { EarlyStop } from '../../protocol/run.js';
 import type { Measured } from '../core/early-stop.js';
 import { earlyStopReason } from '../core/early-stop.js';
-import type { RoundChanges } from '../core/ports.js';
+import type { RoundChanges } from '../core/records.js';
 import { openRound } from '../core/round.js';
 import type { Scene } from './scene.js';
 import { event } from './scene.js';

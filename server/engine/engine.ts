@@ -11,17 +11,16 @@ import type { RunControl } from './run-control.js';
 import type { EvaluationReport, Receipt } from '../../protocol/update.js';
 import type {
   BlobStore,
-  Client,
   Clock,
   Notifications,
   OracleProvider,
   Presence,
   RuleModules,
-  Run,
   StagedBlob,
   Store,
   Transport,
 } from '../core/ports.js';
+import type { Client, Run } from '../core/records.js';
 
 /** The few things that the engine says of itself; pino's loggers fit. */
 export interface Log {

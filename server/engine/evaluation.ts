@@ -1,7 +1,7 @@
 /** Evaluation reports of a cohort, by site and pooled. */
 import type { Evaluation } from '../../protocol/http.js';
 import type { Metrics } from '../../protocol/metrics.js';
-import type { AssignmentRecord } from '../core/ports.js';
+import type { AssignmentRecord } from '../core/records.js';
 
 /**
  * Means over examples: of each site, and of all examples as if they were one site's. A metric is

@@ -19,7 +19,8 @@ import {
 import type { Kernels } from '../core/kernels/kernels.js';
 import type { Layout } from '../core/layout.js';
 import { layoutOf, tiles } from '../core/layout.js';
-import type { AssignmentRecord, Blob, StagedBlob, UpdateRow } from '../core/ports.js';
+import type { Blob, StagedBlob } from '../core/ports.js';
+import type { AssignmentRecord, UpdateRow } from '../core/records.js';
 import { needsUpdates } from '../core/round.js';
 import type { UpdateFacts } from '../core/rules/rule.js';
 import type { EngineTools } from './engine.js';

@@ -1,6 +1,6 @@
 /** Who is asked to train: the cohort of a round, those in the place of drop-outs, and who is dropped. */
 import type { DropReason } from '../core/duties.js';
-import type { Checkpoint } from '../core/ports.js';
+import type { Checkpoint } from '../core/records.js';
 import type { Candidate } from '../core/round.js';
 import type { NewAssignment } from './assignments.js';
 import { assignmentMessage, newAssignment } from './assignments.js';

@@ -3,7 +3,7 @@
  * upload asks for it twice, with the whole task in it; a round of two hundred would read it four
  * hundred times.
  */
-import type { Run } from '../core/ports.js';
+import type { Run } from '../core/records.js';
 import type { EngineTools } from './engine.js';
 import { runOf } from './run-control.js';
 

@@ -1,6 +1,6 @@
 /** The loops of all runs: at work while this coordinator leads, none at all while it stands by. */
 import { isLive } from '../../protocol/run.js';
-import type { Run } from '../core/ports.js';
+import type { Run } from '../core/records.js';
 import type { EngineTools } from './engine.js';
 import { releaseEnded } from './recovery.js';
 import { RunLoop } from './run-loop.js';

@@ -1,5 +1,5 @@
 /** Who takes part in a run, as operators decide it. */
-import type { EnrolledClient } from '../core/ports.js';
+import type { EnrolledClient } from '../core/records.js';
 import type { Role } from '../../protocol/run.js';
 
 /** The operator whose token is configured. */

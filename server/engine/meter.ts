@@ -1,5 +1,5 @@
 /** What the engine tells whoever counts. Metrics are made of it (adapters/metrics.ts). */
-import type { RoundChanges } from '../core/ports.js';
+import type { RoundChanges } from '../core/records.js';
 import type { Round } from '../core/round.js';
 
 export interface Meter {

@@ -1,7 +1,8 @@
 /** Operators beside the one whose token is configured: added, revoked, given new tokens. */
 import { TributaryError } from '../../protocol/errors.js';
 import type { OperatorRole } from '../../protocol/http.js';
-import type { Clock, NewEvent, Operator, OperatorChange, OperatorStore } from '../core/ports.js';
+import type { Clock, OperatorChange, OperatorStore } from '../core/ports.js';
+import type { NewEvent, Operator } from '../core/records.js';
 import { operatorStanding } from '../core/standing.js';
 import { ITSELF, ROOT } from './membership.js';
 import { expiredMessage } from './refusals.js';

@@ -5,7 +5,7 @@
  */
 import type { ErrorCode } from '../../protocol/errors.js';
 import { TributaryError } from '../../protocol/errors.js';
-import type { AssignmentRecord } from '../core/ports.js';
+import type { AssignmentRecord } from '../core/records.js';
 import type { Duty } from '../core/duties.js';
 import type { Candidate, RoundEvent } from '../core/round.js';
 import { isEvaluated, openRound } from '../core/round.js';

@@ -1,6 +1,6 @@
 /** What a run will ask of a client, told before anything is done, so that its site may refuse. */
 import type { Plan } from '../../protocol/http.js';
-import type { Client, Run } from '../core/ports.js';
+import type { Client, Run } from '../core/records.js';
 import { trainingFor } from './local-training.js';
 import { composedRule, vectorsFor } from './run-rule.js';
 

@@ -1,5 +1,5 @@
 /** What the next start, or the next attempt, makes good. */
-import type { AssignmentRecord, Run } from '../core/ports.js';
+import type { AssignmentRecord, Run } from '../core/records.js';
 import type { Round } from '../core/round.js';
 import { isOpen } from '../core/round.js';
 import { assignmentMessage } from './assignments.js';

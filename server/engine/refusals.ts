@@ -1,7 +1,8 @@
 /** Why a client may not take part now, and when it may ask again. */
 import { randomInt } from 'node:crypto';
 import { TributaryError } from '../../protocol/errors.js';
-import type { EnrolledClient, Standing } from '../core/ports.js';
+import type { Standing } from '../core/ports.js';
+import type { EnrolledClient } from '../core/records.js';
 
 /** Spread, so that a thousand sites that wait for approval do not ask as one. */
 const ASK_AGAIN_MS = { from: 5_000, to: 10_000 };

@@ -3,7 +3,8 @@
  * states and vectors of a rule once the next version is committed, models beyond `keepCheckpoints`,
  * and, by a sweep of all blobs, what nothing that is stored needs.
  */
-import type { Checkpoint, ListedBlob, Run } from '../core/ports.js';
+import type { ListedBlob } from '../core/ports.js';
+import type { Checkpoint, Run } from '../core/records.js';
 import type { EngineParts } from './engine.js';
 import { UnderWay } from './under-way.js';
 

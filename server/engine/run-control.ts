@@ -2,7 +2,7 @@
 import { TributaryError } from '../../protocol/errors.js';
 import type { RunStatus } from '../../protocol/run.js';
 import { isLive } from '../../protocol/run.js';
-import type { Run } from '../core/ports.js';
+import type { Run } from '../core/records.js';
 import type { EngineTools } from './engine.js';
 import { ROOT } from './membership.js';
 import type { Loops } from './loops.js';

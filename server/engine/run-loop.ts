@@ -8,7 +8,7 @@ import { isLive } from '../../protocol/run.js';
 import { byClientId } from '../core/cohort.js';
 import type { View } from '../core/duties.js';
 import { duties } from '../core/duties.js';
-import type { Run } from '../core/ports.js';
+import type { Run } from '../core/records.js';
 import type { Candidate, Round } from '../core/round.js';
 import { Attendance } from './attendance.js';
 import { backOff } from './back-off.js';

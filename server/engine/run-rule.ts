@@ -2,7 +2,8 @@
 import { TributaryError } from '../../protocol/errors.js';
 import type { Role, RunSpec } from '../../protocol/run.js';
 import { findOptimizer } from '../core/optimizers/index.js';
-import type { RuleModules, Run } from '../core/ports.js';
+import type { RuleModules } from '../core/ports.js';
+import type { Run } from '../core/records.js';
 import { compose } from '../core/rules/compose.js';
 import { needsOf, parseOptions } from '../core/rules/index.js';
 import type { AnyRule, Needs, RuleState, Tensors, VectorNeed } from '../core/rules/rule.js';

@@ -1,7 +1,7 @@
 /** A run and its round as they were loaded, and what every duty does with them. */
 import { TributaryError } from '../../protocol/errors.js';
 import type { RunState } from '../../protocol/messages.js';
-import type { AssignmentRecord, Checkpoint, NewEvent, RoundChanges, Run } from '../core/ports.js';
+import type { AssignmentRecord, Checkpoint, NewEvent, RoundChanges, Run } from '../core/records.js';
 import type { Round, RoundEvent } from '../core/round.js';
 import { step } from '../core/round.js';
 import type { EngineTools } from './engine.js';

@@ -5,7 +5,7 @@ import { TributaryError } from '../../protocol/errors.js';
 import type { RunState } from '../../protocol/messages.js';
 import { isLive } from '../../protocol/run.js';
 import type { Receipt } from '../../protocol/update.js';
-import type { Run } from '../core/ports.js';
+import type { Run } from '../core/records.js';
 import { Coalition } from './coalition.js';
 import type { SimulatedNetwork } from './simulated-client.js';
 import { simulatedClients } from './simulated-client.js';

@@ -16,7 +16,8 @@ import type { Assignment, RunState, Weighed } from '../../protocol/messages.js';
 import type { Task } from '../../protocol/model.js';
 import type { Receipt } from '../../protocol/update.js';
 import type { Loopback } from '../adapters/loopback.js';
-import type { BlobStore, Client } from '../core/ports.js';
+import type { BlobStore } from '../core/ports.js';
+import type { Client } from '../core/records.js';
 import type { Engine } from '../engine/engine.js';
 import type { Schedule } from './schedule.js';
 

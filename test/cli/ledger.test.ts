@@ -11,7 +11,7 @@ import { ledgerKeyOf } from '../../server/adapters/ledger-key.js';
 import { eventLine, exportLedger, headerLine } from '../../server/cli/ledger/export.js';
 import { type Verdict, verdictShown, verified } from '../../server/cli/ledger/verify.js';
 import type { Api } from '../../server/cli/api.js';
-import type { NewEvent } from '../../server/core/ports.js';
+import type { NewEvent } from '../../server/core/records.js';
 
 const at = Date.UTC(2026, 0, 2, 3, 4, 5, 678);
 const key = ledgerKeyOf(

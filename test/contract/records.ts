@@ -1,5 +1,6 @@
 /** Records for the store's contract: small, complete, and different in every number. */
 import { runSpec } from '../../protocol/run.js';
+import type { Store } from '../../server/core/ports.js';
 import type {
   AssignmentRecord,
   Checkpoint,
@@ -7,9 +8,8 @@ import type {
   EnrolledClient,
   NewEvent,
   Run,
-  Store,
   UpdateRow,
-} from '../../server/core/ports.js';
+} from '../../server/core/records.js';
 import { openRound, step, type Round } from '../../server/core/round.js';
 import { createHash } from 'node:crypto';
 

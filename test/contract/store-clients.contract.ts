@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest';
-import type { ClientCount, EnrolledClient } from '../../server/core/ports.js';
+import type { ClientCount } from '../../server/core/ports.js';
+import type { EnrolledClient } from '../../server/core/records.js';
 import {
   assignmentFor,
   closeCollection,

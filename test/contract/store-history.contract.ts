@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import type { ListedRound, RoundRecord } from '../../server/core/ports.js';
+import type { ListedRound, RoundRecord } from '../../server/core/records.js';
 import { openRound, step } from '../../server/core/round.js';
 import {
   checkpointOf,

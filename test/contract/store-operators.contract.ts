@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import type { Operator } from '../../server/core/ports.js';
+import type { Operator } from '../../server/core/records.js';
 import { eventOf, sha, startedAt } from './records.js';
 import type { TheStore } from './store.contract.js';
 

@@ -1,6 +1,6 @@
 /** What a round asks of the engine, phase by phase. */
 import { describe, expect, it } from 'vitest';
-import type { AssignmentState } from '../../server/core/ports.js';
+import type { AssignmentState } from '../../server/core/records.js';
 import type { Duty, View } from '../../server/core/duties.js';
 import { duties } from '../../server/core/duties.js';
 import type { TallyRow } from '../../server/core/round.js';

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Role, RoundPhase, RunSpec } from '../../protocol/run.js';
 import { runSpec } from '../../protocol/run.js';
-import type { AssignmentState } from '../../server/core/ports.js';
+import type { AssignmentState } from '../../server/core/records.js';
 import { plainRun } from '../support/plain-task.js';
 import { START, Stage } from './support/stage.js';
 

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { TributaryError } from '../../protocol/errors.js';
 import type { RoundPhase } from '../../protocol/run.js';
 import { roundPhase } from '../../protocol/run.js';
-import type { AssignmentState } from '../../server/core/ports.js';
+import type { AssignmentState } from '../../server/core/records.js';
 import type { RoundEvent } from '../../server/core/round.js';
 import { isEvaluated, isOpen, needsUpdates, step } from '../../server/core/round.js';
 import { START, roundIn } from './support/rounds.js';

@@ -1,6 +1,7 @@
 /** Blobs that are missing or altered: told apart by their hash, said, waited for, and mended. */
 import { describe, expect, it } from 'vitest';
-import type { Blob, LedgerEvent } from '../../server/core/ports.js';
+import type { Blob } from '../../server/core/ports.js';
+import type { LedgerEvent } from '../../server/core/records.js';
 import { putBlob, readAll } from '../../server/engine/checkpoints.js';
 import { Gate } from '../support/gate.js';
 import { World } from './support/world.js';

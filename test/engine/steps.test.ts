@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import type { RunSpecInput } from '../../protocol/run.js';
 import { layoutOf } from '../../server/core/layout.js';
-import type { Checkpoint } from '../../server/core/ports.js';
+import type { Checkpoint } from '../../server/core/records.js';
 import { averagedModel } from '../../server/engine/average.js';
 import type { Params } from '../../server/engine/checkpoints.js';
 import { decodeModel, flatten, readAll } from '../../server/engine/checkpoints.js';

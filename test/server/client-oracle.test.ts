@@ -5,7 +5,8 @@ import { runSpec } from '../../protocol/run.js';
 import type { TensorInput } from '../../protocol/safetensors.js';
 import { decodeSafetensors, encodeSafetensors } from '../../protocol/safetensors.js';
 import { ClientOracles, combineOracles } from '../../server/adapters/client-oracle.js';
-import type { Client, OracleProvider, Presence, Run } from '../../server/core/ports.js';
+import type { OracleProvider, Presence } from '../../server/core/ports.js';
+import type { Client, Run } from '../../server/core/records.js';
 import { foldScale } from '../../server/core/kernels/fold.js';
 import { VirtualClock } from '../support/virtual-clock.js';
 

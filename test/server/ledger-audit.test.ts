@@ -11,7 +11,7 @@ import {
   loadLedgerKey,
   verifyingKey,
 } from '../../server/adapters/ledger-key.js';
-import type { LedgerEvent, NewEvent } from '../../server/core/ports.js';
+import type { LedgerEvent, NewEvent } from '../../server/core/records.js';
 
 const at = Date.UTC(2026, 0, 2, 3, 4, 5, 678);
 

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { canonicalJson } from '../../server/adapters/canonical-json.js';
 import { appendEvents, GENESIS_HASH, verifyChain } from '../../server/adapters/ledger-chain.js';
-import type { LedgerEvent } from '../../server/core/ports.js';
+import type { LedgerEvent } from '../../server/core/records.js';
 
 const at = 1_700_000_000_000;
 

@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { LoopbackHandlers } from '../../server/adapters/loopback.js';
 import { createLoopback } from '../../server/adapters/loopback.js';
-import type { Client } from '../../server/core/ports.js';
+import type { Client } from '../../server/core/records.js';
 import type { FakeEngine } from './support/fake-engine.js';
 import { assignmentOf, fakeEngine } from './support/fake-engine.js';
 

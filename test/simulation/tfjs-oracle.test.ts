@@ -8,7 +8,7 @@ import type { RunSpecInput } from '../../protocol/run.js';
 import { runSpec } from '../../protocol/run.js';
 import { encodeSafetensors } from '../../protocol/safetensors.js';
 import { tfjsOracles } from '../../server/adapters/tfjs-oracle.js';
-import type { Run } from '../../server/core/ports.js';
+import type { Run } from '../../server/core/records.js';
 import type { TestBlobs } from './support/memory-blobs.js';
 import { testBlobs } from './support/memory-blobs.js';
 

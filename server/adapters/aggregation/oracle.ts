@@ -1,6 +1,7 @@
 /** The oracle of a run that is asked from another thread: the coordinator's half and the worker's. */
 import { TributaryError } from '../../../protocol/errors.js';
-import type { LossOracle, OracleProvider, Run } from '../../core/ports.js';
+import type { LossOracle, OracleProvider } from '../../core/ports.js';
+import type { Run } from '../../core/records.js';
 import type { Line } from './line.js';
 import type { CoordinatorServices, OracleQuestion, WorkerServices } from './services.js';
 

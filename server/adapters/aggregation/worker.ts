@@ -5,7 +5,8 @@
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import { TributaryError } from '../../../protocol/errors.js';
-import type { BlobStore, OracleProvider, Run } from '../../core/ports.js';
+import type { BlobStore, OracleProvider } from '../../core/ports.js';
+import type { Run } from '../../core/records.js';
 import type { AggregationInput, AggregationResult } from '../../engine/aggregation.js';
 import { aggregate } from '../../engine/aggregation.js';
 import { createBlockingBlobStore } from '../blob-blocking.js';

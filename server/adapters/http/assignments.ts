@@ -3,7 +3,7 @@ import type { Request, Response, Router } from 'express';
 import { TributaryError, errorKinds, parse } from '../../../protocol/errors.js';
 import type { Receipt } from '../../../protocol/update.js';
 import { evaluationReport } from '../../../protocol/update.js';
-import type { Client } from '../../core/ports.js';
+import type { Client } from '../../core/records.js';
 import { readBody, readJson } from './body.js';
 import { sendError } from './errors.js';
 import { idParam } from './ids.js';

@@ -4,7 +4,7 @@ import type { IncomingMessage } from 'node:http';
 import { TributaryError } from '../../../protocol/errors.js';
 import type { OperatorRole } from '../../../protocol/http.js';
 import { operatorRole } from '../../../protocol/http.js';
-import type { Client, Operator } from '../../core/ports.js';
+import type { Client, Operator } from '../../core/records.js';
 import { ROOT } from '../../engine/membership.js';
 import { isOperatorToken } from '../../engine/tokens.js';
 import type { Authenticator } from '../identity.js';

@@ -2,7 +2,8 @@
 import type { Request, Response, Router } from 'express';
 import { TributaryError } from '../../../protocol/errors.js';
 import { VERSION_HEADER } from '../../../protocol/http.js';
-import type { Checkpoint, Run, Store, StoredBlob } from '../../core/ports.js';
+import type { Store } from '../../core/ports.js';
+import type { Checkpoint, Run, StoredBlob } from '../../core/records.js';
 import { averagedModel } from '../../engine/average.js';
 import { AtMost } from '../at-most.js';
 import type { Caller } from './auth.js';

@@ -3,7 +3,7 @@ import type { Request, Router } from 'express';
 import { parse } from '../../../protocol/errors.js';
 import type { Enrolled, SiteInfo } from '../../../protocol/http.js';
 import { enrolment, joining, rotation } from '../../../protocol/http.js';
-import type { EnrolledClient } from '../../core/ports.js';
+import type { EnrolledClient } from '../../core/records.js';
 import type { Ticket } from '../../engine/membership.js';
 import { readJson } from './body.js';
 import { readCommand } from './command.js';

@@ -2,7 +2,8 @@
 import type { Request, Router } from 'express';
 import { TributaryError } from '../../../protocol/errors.js';
 import type { EventList } from '../../../protocol/http.js';
-import type { EventPage, LedgerEvent } from '../../core/ports.js';
+import type { EventPage } from '../../core/ports.js';
+import type { LedgerEvent } from '../../core/records.js';
 import { pageOf } from './ids.js';
 import type { HttpParts } from './parts.js';
 import { runId, runOf } from './runs.js';

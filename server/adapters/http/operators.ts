@@ -3,7 +3,7 @@ import type { Request, Router } from 'express';
 import { parse } from '../../../protocol/errors.js';
 import type { OperatorInfo, OperatorToken } from '../../../protocol/http.js';
 import { newOperator, rotation } from '../../../protocol/http.js';
-import type { Operator } from '../../core/ports.js';
+import type { Operator } from '../../core/records.js';
 import type { OperatorTicket } from '../../engine/operators.js';
 import { readCommand } from './command.js';
 import { idParam } from './ids.js';

@@ -2,7 +2,8 @@
 import type { Logger } from 'pino';
 import type { TributaryError } from '../../../protocol/errors.js';
 import type { ClientInfo, LedgerKey } from '../../../protocol/http.js';
-import type { BlobStore, Client, Store } from '../../core/ports.js';
+import type { BlobStore, Store } from '../../core/ports.js';
+import type { Client } from '../../core/records.js';
 import type { ClientId } from '../../core/rules/rule.js';
 import type { Engine } from '../../engine/engine.js';
 import type { Operators } from '../../engine/operators.js';

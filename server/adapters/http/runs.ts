@@ -2,7 +2,8 @@
 import type { Request, Router } from 'express';
 import { TributaryError } from '../../../protocol/errors.js';
 import type { Identity } from '../../../protocol/http.js';
-import type { ListedRound, Run, Store } from '../../core/ports.js';
+import type { Store } from '../../core/ports.js';
+import type { ListedRound, Run } from '../../core/records.js';
 import { readCommand } from './command.js';
 import { idParam, numberParam, pageOf } from './ids.js';
 import type { HttpParts } from './parts.js';

@@ -8,15 +8,15 @@ import type {
   UpdateRecord,
 } from '../../../protocol/http.js';
 import type { Metrics } from '../../../protocol/metrics.js';
+import type { Store } from '../../core/ports.js';
 import type {
   AssignmentRecord,
   AssignmentState,
   ListedRound,
   RoundPage,
   Run,
-  Store,
   UpdateRow,
-} from '../../core/ports.js';
+} from '../../core/records.js';
 import type { Round } from '../../core/round.js';
 import type { ClientStatus, PresenceView } from './parts.js';
 

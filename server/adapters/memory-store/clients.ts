@@ -1,12 +1,6 @@
 /** Enrolled clients in memory. */
-import type {
-  ClientChange,
-  ClientCount,
-  ClientStore,
-  EnrolledClient,
-  NewEvent,
-  RoleBound,
-} from '../../core/ports.js';
+import type { ClientChange, ClientCount, ClientStore, RoleBound } from '../../core/ports.js';
+import type { EnrolledClient, NewEvent } from '../../core/records.js';
 import { standingOf } from '../../core/standing.js';
 import { sortedClients } from '../order.js';
 import { conflict, nameTaken, noSuchRun, notSole } from '../refusals.js';

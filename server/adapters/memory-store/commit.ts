@@ -1,5 +1,5 @@
 /** The compare-and-swap by which rounds move on. */
-import type { AssignmentRecord, RoundChanges } from '../../core/ports.js';
+import type { AssignmentRecord, RoundChanges } from '../../core/records.js';
 import type { Round } from '../../core/round.js';
 import { conflict, weightWithoutUpdate } from '../refusals.js';
 import { storableJson, storableNumber } from '../storable.js';

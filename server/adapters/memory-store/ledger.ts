@@ -1,5 +1,6 @@
 /** The ledgers in memory: one a run, and the coordinator's own. */
-import type { EventPage, LedgerEvent, LedgerStore, NewEvent } from '../../core/ports.js';
+import type { EventPage, LedgerStore } from '../../core/ports.js';
+import type { LedgerEvent, NewEvent } from '../../core/records.js';
 import { noSuchRun } from '../refusals.js';
 import { type State, withEvents } from './state.js';
 

@@ -1,5 +1,6 @@
 /** Operators in memory. */
-import type { NewEvent, Operator, OperatorChange, OperatorStore } from '../../core/ports.js';
+import type { OperatorChange, OperatorStore } from '../../core/ports.js';
+import type { NewEvent, Operator } from '../../core/records.js';
 import { sortedOperators } from '../order.js';
 import { conflict, operatorTaken } from '../refusals.js';
 import { type State, withEvents } from './state.js';

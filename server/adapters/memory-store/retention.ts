@@ -1,6 +1,6 @@
 /** What is still needed, in memory. */
 import { isLive } from '../../../protocol/run.js';
-import type { Checkpoint } from '../../core/ports.js';
+import type { Checkpoint } from '../../core/records.js';
 import { needsUpdates } from '../../core/round.js';
 import type { RunEntry, State } from './state.js';
 

@@ -1,12 +1,12 @@
 /** Rounds in memory, as they are read. */
+import type { RoundStore } from '../../core/ports.js';
 import type {
   ListedRound,
   PooledEvaluation,
   RoundHistory,
   RoundPage,
   RoundRecord,
-  RoundStore,
-} from '../../core/ports.js';
+} from '../../core/records.js';
 import type { Round, TallyRow } from '../../core/round.js';
 import { needsUpdates } from '../../core/round.js';
 import { pagePlace, sortedTally } from '../order.js';

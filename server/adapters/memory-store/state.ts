@@ -8,7 +8,7 @@ import type {
   Operator,
   RoundRecord,
   Run,
-} from '../../core/ports.js';
+} from '../../core/records.js';
 import type { Round } from '../../core/round.js';
 import { appendEvents, type Sign } from '../ledger-chain.js';
 import { storableText } from '../storable.js';

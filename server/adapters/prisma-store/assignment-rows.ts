@@ -2,7 +2,7 @@
 import type { ErrorBody } from '../../../protocol/errors.js';
 import type { Metrics } from '../../../protocol/metrics.js';
 import type { EvaluationReport } from '../../../protocol/update.js';
-import type { AssignmentRecord, RoundChanges, UpdateRow } from '../../core/ports.js';
+import type { AssignmentRecord, RoundChanges, UpdateRow } from '../../core/records.js';
 import type { Round } from '../../core/round.js';
 import { Prisma } from '../generated/prisma/client.js';
 import { sortedAssignments } from '../order.js';

@@ -1,5 +1,6 @@
 /** Enrolled clients. */
-import type { ClientChange, ClientCount, ClientStore, EnrolledClient } from '../../core/ports.js';
+import type { ClientChange, ClientCount, ClientStore } from '../../core/ports.js';
+import type { EnrolledClient } from '../../core/records.js';
 import { sortedClients } from '../order.js';
 import { nameTaken, notSole } from '../refusals.js';
 import { storableText } from '../storable.js';

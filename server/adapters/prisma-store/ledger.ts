@@ -1,5 +1,6 @@
 /** The ledgers in Postgres: one a run, and the coordinator's own. */
-import type { EventPage, LedgerStore, NewEvent } from '../../core/ports.js';
+import type { EventPage, LedgerStore } from '../../core/ports.js';
+import type { NewEvent } from '../../core/records.js';
 import { appendEvents, type Sign } from '../ledger-chain.js';
 import { noSuchRun } from '../refusals.js';
 import { storableText } from '../storable.js';

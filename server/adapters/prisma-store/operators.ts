@@ -1,5 +1,6 @@
 /** Operators beside the one of the configuration. */
-import type { Operator, OperatorChange, OperatorStore } from '../../core/ports.js';
+import type { OperatorChange, OperatorStore } from '../../core/ports.js';
+import type { Operator } from '../../core/records.js';
 import { sortedOperators } from '../order.js';
 import { operatorTaken } from '../refusals.js';
 import { storableText } from '../storable.js';

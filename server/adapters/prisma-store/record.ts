@@ -1,7 +1,7 @@
 /** The receipt of an update, given under a lock on its round. */
 import type { ErrorBody } from '../../../protocol/errors.js';
 import type { Receipt } from '../../../protocol/update.js';
-import type { UpdateRow } from '../../core/ports.js';
+import type { UpdateRow } from '../../core/records.js';
 import type { Sign } from '../ledger-chain.js';
 import { judge, receiptOf, rejectionEvent, verdictOf } from '../receipts.js';
 import { unknownAssignment, usedAssignment } from '../refusals.js';

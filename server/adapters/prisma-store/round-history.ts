@@ -1,13 +1,12 @@
 /** Rounds as they are listed, with what their assignments add up to. */
+import type { RoundStore, RunStore } from '../../core/ports.js';
 import type {
   ListedRound,
   PooledEvaluation,
   RoundHistory,
   RoundPage,
   RoundRecord,
-  RoundStore,
-  RunStore,
-} from '../../core/ports.js';
+} from '../../core/records.js';
 import type { TallyRow } from '../../core/round.js';
 import { Prisma } from '../generated/prisma/client.js';
 import { pagePlace, sortedTally } from '../order.js';

@@ -1,6 +1,7 @@
 /** The round that a run is at, and the compare-and-swap by which rounds move on. */
 import { roundPhase } from '../../../protocol/run.js';
-import type { Checkpoint, RoundChanges, RoundStore } from '../../core/ports.js';
+import type { RoundStore } from '../../core/ports.js';
+import type { Checkpoint, RoundChanges } from '../../core/records.js';
 import type { Round } from '../../core/round.js';
 import { needsUpdates } from '../../core/round.js';
 import type { Prisma } from '../generated/prisma/client.js';

@@ -7,7 +7,7 @@ import type {
   Operator,
   Run,
   StoredBlob,
-} from '../../core/ports.js';
+} from '../../core/records.js';
 import type { Round, TallyRow } from '../../core/round.js';
 import type { FoldScale } from '../../core/kernels/kernels.js';
 import { Prisma } from '../generated/prisma/client.js';

@@ -1,5 +1,6 @@
 /** Runs and their checkpoints. */
-import type { Run, RunStore } from '../../core/ports.js';
+import type { RunStore } from '../../core/ports.js';
+import type { Run } from '../../core/records.js';
 import { canonicalJson, sha256OfText } from '../canonical-json.js';
 import { sortedRuns } from '../order.js';
 import { storableJson, storableText, unchangedJson } from '../storable.js';

@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { TributaryError, parse } from '../../../protocol/errors.js';
 import type { ErrorCode } from '../../../protocol/errors.js';
 import type { ClientToServer, ServerToClient } from '../../../protocol/messages.js';
-import type { Client } from '../../core/ports.js';
+import type { Client } from '../../core/records.js';
 import type { Log } from '../../engine/engine.js';
 import type { OriginPolicy } from '../origins.js';
 import { originRefused } from '../origins.js';

@@ -9,7 +9,8 @@ import {
   hello,
   progress,
 } from '../../../protocol/messages.js';
-import type { Client, EnrolledClient, Presence, Store } from '../../core/ports.js';
+import type { Presence, Store } from '../../core/ports.js';
+import type { Client, EnrolledClient } from '../../core/records.js';
 import type { Engine, Log } from '../../engine/engine.js';
 import type { Authenticator } from '../identity.js';
 import { withRetryAfter } from '../pace.js';

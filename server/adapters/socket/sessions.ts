@@ -6,7 +6,8 @@ import type {
   Progress,
   ServerToClient,
 } from '../../../protocol/messages.js';
-import type { Client, Presence } from '../../core/ports.js';
+import type { Presence } from '../../core/ports.js';
+import type { Client } from '../../core/records.js';
 import type { ClientId } from '../../core/rules/rule.js';
 import { sortedClients } from '../order.js';
 

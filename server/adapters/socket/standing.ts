@@ -4,7 +4,8 @@
  */
 import { TributaryError } from '../../../protocol/errors.js';
 import type { ErrorCode } from '../../../protocol/errors.js';
-import type { Change, Client, Clock, EnrolledClient, Notifications } from '../../core/ports.js';
+import type { Change, Clock, Notifications } from '../../core/ports.js';
+import type { Client, EnrolledClient } from '../../core/records.js';
 import type { Log } from '../../engine/engine.js';
 import type { Authenticator } from '../identity.js';
 import type { ClientSocket } from './sessions.js';

@@ -9,7 +9,7 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { z } from 'zod';
 import { canonicalJson } from '../../adapters/canonical-json.js';
-import type { LedgerEvent } from '../../core/ports.js';
+import type { LedgerEvent } from '../../core/records.js';
 import { eventsFrom, type LedgerApi } from './source.js';
 
 export const EXPORT_FORMAT = 'tributary-ledger-1';

@@ -5,7 +5,7 @@ import { TributaryError } from '../../../protocol/errors.js';
 import { event as eventSchema } from '../../../protocol/http.js';
 import type { LedgerBreak } from '../../adapters/ledger-chain.js';
 import { verifyingKey } from '../../adapters/ledger-key.js';
-import type { LedgerEvent } from '../../core/ports.js';
+import type { LedgerEvent } from '../../core/records.js';
 import { eventLine, type ExportHeader, exportHeader, headerLine } from './export.js';
 import { toLedgerEvent } from './source.js';
 

@@ -1,7 +1,7 @@
 /** Ledgers as a coordinator gives them out: page by page, whatever their length. */
 import { TributaryError } from '../../../protocol/errors.js';
 import type { EventList } from '../../../protocol/http.js';
-import type { LedgerEvent } from '../../core/ports.js';
+import type { LedgerEvent } from '../../core/records.js';
 import type { Api } from '../api.js';
 
 export type LedgerApi = Pick<Api, 'eventPage' | 'ledgerKey'>;

@@ -4,7 +4,7 @@ import { TributaryError } from '../../../protocol/errors.js';
 import { auditLedger, type LedgerAudit } from '../../adapters/ledger-audit.js';
 import type { ChainHead, LedgerBreak } from '../../adapters/ledger-chain.js';
 import { type VerifyingKey, verifyingKey } from '../../adapters/ledger-key.js';
-import type { LedgerEvent } from '../../core/ports.js';
+import type { LedgerEvent } from '../../core/records.js';
 import type { ConnectionOptions } from '../connection.js';
 import { connect } from '../connection.js';
 import { DamagedLine, openExport } from './file.js';

@@ -2,7 +2,7 @@
 import type { Role, RoundPhase, RunSpec } from '../../../protocol/run.js';
 import { runSpec } from '../../../protocol/run.js';
 import type { View } from '../../../server/core/duties.js';
-import type { AssignmentState } from '../../../server/core/ports.js';
+import type { AssignmentState } from '../../../server/core/records.js';
 import type { Candidate, Round, TallyRow } from '../../../server/core/round.js';
 import { openRound, step } from '../../../server/core/round.js';
 import { plainRun } from '../../support/plain-task.js';

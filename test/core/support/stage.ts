@@ -3,7 +3,7 @@ import { expect } from 'vitest';
 import type { Role, RunSpec } from '../../../protocol/run.js';
 import type { Absence, Duty, View } from '../../../server/core/duties.js';
 import { duties } from '../../../server/core/duties.js';
-import type { AssignmentState } from '../../../server/core/ports.js';
+import type { AssignmentState } from '../../../server/core/records.js';
 import type { Candidate, Round, RoundEvent, TallyRow } from '../../../server/core/round.js';
 import { isOpen, openRound, step } from '../../../server/core/round.js';
 

@@ -2,7 +2,7 @@
 import type { Assignment } from '../../../protocol/messages.js';
 import { trainingConfig } from '../../../protocol/model.js';
 import type { EvaluationReport, Receipt } from '../../../protocol/update.js';
-import type { Client } from '../../../server/core/ports.js';
+import type { Client } from '../../../server/core/records.js';
 import type { Engine } from '../../../server/engine/engine.js';
 
 export interface FakeEngine extends Engine {
