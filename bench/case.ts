@@ -2,7 +2,7 @@
  * One kernel at one size, in a process of its own, so that its peak RSS is its own. Prints a line of
  * JSON. `tsx bench/case.ts KERNEL K P REPETITIONS`
  */
-import { randomStream } from '../server/core/random.js';
+import { fill } from './fill.js';
 import type { Candidate } from './measure.js';
 import { cpuSeconds, interleaved } from './measure.js';
 import type { Numpy } from './numpy.js';
@@ -24,16 +24,6 @@ export interface CaseResult {
   /** Bytes of updates a second of CPU time, by candidate. */
   readonly bytesPerSecond: Readonly<Record<string, number>>;
   readonly peakRssBytes: number;
-}
-
-/** Values around +-1/4 without a pattern; making a billion good random numbers would take minutes. */
-function fill(row: Float32Array, k: number): void {
-  const random = randomStream(1, 'bench', k);
-  const base = Float32Array.from({ length: 4099 }, () => random.uniform() - 0.5);
-  for (let at = 0; at < row.length; at += base.length) {
-    row.set(base.subarray(0, Math.min(base.length, row.length - at)), at);
-    base.forEach((value, i) => (base[i] = value > 0 ? value - 0.2501 : 0.2499 - value));
-  }
 }
 
 function sizes({ cost }: Subject, K: number, P: number): { whole: number; slow: number } {

@@ -12,6 +12,8 @@ import { parseArgs } from 'node:util';
 import { table } from '../server/cli/output.js';
 import type { CaseResult } from './case.js';
 import { residentBytes } from './resident.js';
+import type { Size } from './sizes.js';
+import { sizeOf } from './sizes.js';
 import { subjects } from './subjects.js';
 
 const CASE = fileURLToPath(new URL('case.ts', import.meta.url));
@@ -29,19 +31,10 @@ const { values: options } = parseArgs({
   },
 });
 
-type Size = readonly [K: number, P: number];
-
 /** Numpy holds the rows once more, and makes as many numbers again of them. */
 function fits([K, P]: Size): boolean {
   const bytes = residentBytes(K, P);
   return bytes < MEMORY_MAX && 4 * bytes < freemem();
-}
-
-function sizeOf(text: string): Size {
-  const [K, P, ...rest] = text.split('x').map(Number);
-  const whole = [K, P].every((n) => Number.isInteger(n) && n > 0);
-  if (!whole || rest.length > 0) throw new Error(`--at ${text}: write rows x elements, as 100x1e6`);
-  return [K, P];
 }
 
 function sizes(): Size[] {

@@ -32,9 +32,9 @@ export function layoutOf(specs: readonly TensorSpec[], role: TensorSpec['role'])
 /** Elements that are read and worked on at a time: small enough for the cache, K of them for RAM. */
 export const TILE = 16_384;
 
-/** The ranges of a flat vector, {@link TILE} elements each but the last. */
-export function* tiles(size: number): Generator<{ start: number; length: number }> {
-  for (let start = 0; start < size; start += TILE) {
+/** The ranges of a flat vector, {@link TILE} elements each but the last; `from` is where one begins. */
+export function* tiles(size: number, from = 0): Generator<{ start: number; length: number }> {
+  for (let start = from; start < size; start += TILE) {
     yield { start, length: Math.min(TILE, size - start) };
   }
 }

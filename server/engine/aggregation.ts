@@ -27,11 +27,13 @@ import {
 } from './checkpoints.js';
 import type { Params } from './checkpoints.js';
 import { loadOwnRule } from './own-rules.js';
+import type { Helpers } from './pieces.js';
+import { foldTogether, verifyTogether } from './together.js';
 import { broadcastOf, composedRule } from './run-rule.js';
 import { loadState, putState } from './states.js';
 import type { UpdateFile } from './update-file.js';
 import { openUpdate, readTile } from './update-file.js';
-import { openVerified, readVerified } from './verified.js';
+import { readVerified } from './verified.js';
 
 /** Plain data: it may be handed to another thread. */
 export interface AggregationInput {
@@ -49,6 +51,8 @@ export interface AggregationParts {
   readonly oracles: OracleProvider;
   readonly kernels: Kernels;
   readonly ruleModules?: RuleModules;
+  /** Other threads that take pieces of a large round. */
+  readonly helpers?: Helpers;
 }
 
 /** What is stored of the aggregation. Small: the model and its state are blobs already. */
@@ -94,18 +98,22 @@ export async function aggregate(
   return { checkpoint, ...recordOf(outcome, accepted) };
 }
 
-/** One after the other: a thousand files that are opened at once run into the limit of the process. */
+/** All updates, each held against its hash before the first is opened. */
 async function openAll(
   accepted: readonly AssignmentRecord[],
   round: Round,
   shared: Layout,
-  { blobs }: AggregationParts,
+  parts: AggregationParts,
 ): Promise<UpdateFile[]> {
+  const named = accepted.map(({ id, clientId, update }) => {
+    const what = `the update of "${clientId}" for round ${round.number}`;
+    return { sha256: update!.sha256, what, update: id };
+  });
+  const bytes = accepted.reduce((sum, { update }) => sum + update!.bytes, 0);
+  await verifyTogether(named, bytes, parts);
   const updates: UpdateFile[] = [];
   for (const record of accepted) {
-    const { sha256 } = record.update!;
-    const what = `the update of "${record.clientId}" for round ${round.number}`;
-    const blob = await openVerified(blobs, sha256, { what, update: record.id });
+    const blob = await parts.blobs.open(record.update!.sha256);
     updates.push(await openUpdate(blob, factsOf(record, round), shared));
   }
   return updates;
@@ -120,9 +128,10 @@ interface ModelAndUpdates {
 
 async function runRule(
   { run, round, base, numClients }: AggregationInput,
-  { blobs, oracles, kernels }: AggregationParts,
+  parts: AggregationParts,
   { before, model, shared, updates }: ModelAndUpdates,
 ): Promise<Outcome> {
+  const { blobs, oracles, kernels } = parts;
   const { rule, options, needs } = composedRule(run.spec);
   const oracle = needs.oracle ? await oracles.open(run, notShared(before, shared)) : null;
   try {
@@ -135,6 +144,7 @@ async function runRule(
       state: await loadState(blobs, base.stateSha256),
       fold: run.fold,
       kernels,
+      foldVector: foldTogether(updates, shared, run.fold, parts),
       oracle,
     };
     const acc = rule.begin(ctx);

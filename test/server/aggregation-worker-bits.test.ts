@@ -16,8 +16,11 @@ import { limited } from '../../server/adapters/storage-limit.js';
 import { StorageRoom } from '../../server/adapters/storage-room.js';
 import { migrate } from '../../server/adapters/postgres/migrator.js';
 import { tfjsOracles } from '../../server/adapters/tfjs-oracle.js';
+import { createWasmKernels } from '../../server/adapters/wasm-kernels.js';
 import type { BlobStore, OracleProvider } from '../../server/core/ports.js';
+import { aggregate } from '../../server/engine/aggregation.js';
 import type { Aggregator } from '../../server/engine/aggregator.js';
+import { largeRound } from '../support/large-round.js';
 import { initialModel, plainRun, plainTrainer } from '../support/plain-task.js';
 import { testDatabase } from '../support/postgres.js';
 import type { SimulatedOutcome, SimulatedRunOptions } from '../support/simulated-run.js';
@@ -34,9 +37,9 @@ beforeAll(async () => {
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
 /** Only the compiler makes a file that a worker can start from: `npm run build:server`. */
-function built(blobs: BlobLocation, oracles: OracleProvider): Aggregator {
+function built(blobs: BlobLocation, oracles: OracleProvider, size = 1): Aggregator {
   const entry = new URL('../../dist/server/adapters/aggregation/worker.js', import.meta.url);
-  return workerAggregator({ blobs, oracles, size: 1, limitMs: 60_000, entry });
+  return workerAggregator({ blobs, oracles, size, limitMs: 60_000, entry });
 }
 
 interface Place {
@@ -84,6 +87,22 @@ describe('a run that is aggregated in a worker has the bits of one that is not',
     { rule: { name: 'fedgp', options: { beta: 'auto' } } },
   ])('under %j', async (choice) => {
     await expectSameBits(plain(choice), await inDirectory());
+  });
+
+  it('where it is large enough for other workers to help', async () => {
+    const { blobs, at } = await inDirectory();
+    const oracles = tfjsOracles(blobs);
+    const input = await largeRound(blobs, { updates: 24, size: 300_001 });
+    const inline = await aggregate(input, { blobs, oracles, kernels: createWasmKernels() });
+    const aggregator = built(at, oracles, 3);
+    try {
+      // The first time, the others have yet to start.
+      for (let time = 0; time < 4; time++) {
+        expect(await aggregator.aggregate(input)).toEqual(inline);
+      }
+    } finally {
+      await aggregator.close();
+    }
   });
 
   it('with its blobs in Postgres', async () => {

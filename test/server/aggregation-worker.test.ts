@@ -13,6 +13,7 @@ import { createDirectoryBlobStore } from '../../server/adapters/blob-directory.j
 import type { OracleProvider } from '../../server/core/ports.js';
 import type { AggregationInput } from '../../server/engine/aggregation.js';
 import type { Aggregator } from '../../server/engine/aggregator.js';
+import type { NamedBlob, Piece } from '../../server/engine/pieces.js';
 
 const noOracles: OracleProvider = {
   describe: () => 'none',
@@ -45,6 +46,8 @@ interface Signals {
   readonly gate?: Int32Array;
   /** How the names of this process's spooled files begin, with their folder. */
   readonly spooled?: string;
+  /** What a worker offers to others. */
+  readonly piece?: Piece;
 }
 
 function input(deed: string, number = 1, signals: Signals = {}): AggregationInput {
@@ -201,6 +204,90 @@ describe('a pool of aggregation workers', () => {
     await pool.close();
     await Promise.all([looping, waiting]);
     await expect(pool.aggregate(input('answers'))).rejects.toMatchObject(stopping);
+  });
+});
+
+describe('a piece that a worker offers to the others', () => {
+  function piece(what: string, signals: Signals = {}): Piece {
+    const blob: NamedBlob = { sha256: '0'.repeat(64), what, ...signals };
+    return { kind: 'verify', blobs: [blob] };
+  }
+
+  async function offered(pool: Aggregator, what: string, signals?: Signals): Promise<unknown> {
+    return pool.aggregate(input('offers', 1, { piece: piece(what, signals) }));
+  }
+
+  /** With two threads that have both answered once. */
+  async function awake(): Promise<Aggregator> {
+    const pool = odd({ size: 2 });
+    const starters = new Starters();
+    const gate = new Int32Array(new SharedArrayBuffer(4));
+    const signals = { channel: starters.name, gate };
+    const both = [1, 2].map((round) => pool.aggregate(input('waits', round, signals)));
+    await starters.are(2);
+    Atomics.store(gate, 0, 1);
+    Atomics.notify(gate, 0);
+    await Promise.all(both);
+    starters.close();
+    return pool;
+  }
+
+  it('is done by one that has nothing else to do', async () => {
+    expect(await offered(await awake(), 'answers')).toBe(true);
+  });
+
+  it('is nobody’s where there is no other thread', async () => {
+    const pool = odd({ size: 1 });
+    expect(await offered(pool, 'answers')).toBe(false);
+    expect(await offered(pool, 'answers')).toBe(false);
+  });
+
+  it('waits for no thread to start, and finds it started later', async () => {
+    const pool = odd({ size: 2 });
+    expect(await offered(pool, 'answers')).toBe(false);
+    await expect.poll(() => offered(pool, 'answers')).toBe(true);
+  });
+
+  it('is not done by a thread that has a round of its own', async () => {
+    const pool = await awake();
+    const starters = new Starters();
+    const gate = new Int32Array(new SharedArrayBuffer(4));
+    const busy = pool.aggregate(input('waits', 2, { channel: starters.name, gate }));
+    await starters.are(1);
+    expect(await offered(pool, 'answers')).toBe(false);
+    Atomics.store(gate, 0, 1);
+    Atomics.notify(gate, 0);
+    await busy;
+    expect(await offered(pool, 'answers')).toBe(true);
+    starters.close();
+  });
+
+  it('fails with what doing it threw', async () => {
+    const pool = await awake();
+    const refused = offered(pool, 'refuses');
+    await expect(refused).rejects.toMatchObject({ code: 'rule_needs', details: { path: 'x' } });
+    expect(await offered(pool, 'answers')).toBe(true);
+  });
+
+  it('lets the round be tried again where its thread died, and not for ever', async () => {
+    const pool = await awake();
+    const codes: unknown[] = [];
+    for (let attempt = 0; attempt < 3; attempt++) {
+      const died: unknown = await offered(pool, 'exits').catch((error: unknown) => error);
+      codes.push(died instanceof TributaryError ? died.code : died);
+      // Another round, until there is a thread in the place of the one that died.
+      const other = input('offers', 2, { piece: piece('answers') });
+      await expect.poll(() => pool.aggregate(other)).toBe(true);
+    }
+    expect(codes).toEqual(['storage_unavailable', 'storage_unavailable', 'internal']);
+  });
+
+  it('is ended with its thread where it takes too long, and the round goes on', async () => {
+    const pool = odd({ size: 2, limitMs: 2000 });
+    await expect.poll(() => offered(pool, 'answers')).toBe(true);
+    const channel = 'nobody listens';
+    await expect(offered(pool, 'loops', { channel })).rejects.toMatchObject({ code: 'internal' });
+    await threadOf(pool.aggregate(input('answers')));
   });
 });
 

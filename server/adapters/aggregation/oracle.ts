@@ -3,7 +3,12 @@ import { TributaryError } from '../../../protocol/errors.js';
 import type { LossOracle, OracleProvider } from '../../core/ports.js';
 import type { Run } from '../../core/records.js';
 import type { Line } from './line.js';
-import type { CoordinatorServices, OracleQuestion, WorkerServices } from './services.js';
+import type {
+  CoordinatorServices,
+  OracleQuestion,
+  OracleServices,
+  WorkerServices,
+} from './services.js';
 
 type OpenOracle = Awaited<ReturnType<OracleProvider['open']>>;
 
@@ -29,7 +34,7 @@ export function askedOracles(
 }
 
 /** In the coordinator: answers one worker, which has one oracle open at a time. */
-export class OracleDesk implements CoordinatorServices {
+export class OracleDesk implements OracleServices {
   #run: Run | null = null;
   #oracle: OpenOracle | null = null;
   #isGone = false;

@@ -2,6 +2,7 @@
 import { Worker } from 'node:worker_threads';
 import type { OracleProvider } from '../../core/ports.js';
 import type { AggregationInput, AggregationResult } from '../../engine/aggregation.js';
+import type { Piece } from '../../engine/pieces.js';
 import { spoolIn } from '../blob-directory.js';
 import { removeSpooledBy } from '../spool.js';
 import { Line } from './line.js';
@@ -18,19 +19,34 @@ export class ThreadEnded extends Error {
   override readonly name = 'ThreadEnded';
 }
 
+/** What a worker may ask of the coordinator. */
+export interface ThreadServices {
+  readonly oracles: OracleProvider;
+  /** A piece of the round that it aggregates, for another worker. */
+  readonly offer: (piece: Piece, input: AggregationInput) => Promise<boolean>;
+}
+
 export class AggregationThread {
   readonly #worker: Worker;
   readonly #desk: OracleDesk;
   readonly #line: Line<WorkerServices, CoordinatorServices>;
+  #input: AggregationInput | null = null;
   #isAlive = true;
+  #isWarm = false;
   /** Resolves when the thread has ended, and what it left is removed. Never rejects. */
   readonly gone: Promise<void>;
 
-  constructor(entry: URL, settings: WorkerSettings, oracles: OracleProvider) {
+  constructor(entry: URL, settings: WorkerSettings, { oracles, offer }: ThreadServices) {
     this.#worker = new Worker(entry, { workerData: settings, name: 'tributary aggregation' });
     this.gone = tidiedAfter(this.#worker, settings.blobs);
     this.#desk = new OracleDesk(oracles);
-    this.#line = new Line<WorkerServices, CoordinatorServices>(this.#worker, this.#desk);
+    const desk = this.#desk;
+    this.#line = new Line<WorkerServices, CoordinatorServices>(this.#worker, {
+      openOracle: (buffers) => desk.openOracle(buffers),
+      lossAndGrad: (question) => desk.lossAndGrad(question),
+      closeOracle: () => desk.closeOracle(),
+      offer: (piece) => (this.#input ? offer(piece, this.#input) : Promise.resolve(false)),
+    });
     const ended = (why: string): void => this.#ended(new ThreadEnded(why));
     this.#worker.on('error', (error: unknown) => {
       ended(error instanceof Error ? error.message : String(error));
@@ -45,12 +61,37 @@ export class AggregationThread {
     return this.#isAlive;
   }
 
+  /** Whether it has answered once: until then it loads its modules. */
+  get isWarm(): boolean {
+    return this.#isWarm;
+  }
+
+  /** Lets it load, so that it can help at once from then on. */
+  warmUp(): void {
+    this.#line.ask('help', { kind: 'verify', blobs: [] }).then(
+      () => (this.#isWarm = true),
+      () => undefined,
+    );
+  }
+
   /** @throws ThreadEnded where the worker does not live to answer; what aggregating throws. */
   async aggregate(input: AggregationInput): Promise<AggregationResult> {
     this.#desk.serve(input.run);
+    this.#input = input;
+    return this.#busyWith(this.#line.ask('aggregate', input));
+  }
+
+  /** @throws ThreadEnded, and what doing the piece throws. */
+  help(piece: Piece): Promise<void> {
+    return this.#busyWith(this.#line.ask('help', piece));
+  }
+
+  async #busyWith<T>(work: Promise<T>): Promise<T> {
     this.#worker.ref();
     try {
-      return await this.#line.ask('aggregate', input);
+      const result = await work;
+      this.#isWarm = true;
+      return result;
     } finally {
       this.#worker.unref();
     }

@@ -3,15 +3,14 @@ import { TributaryError } from '../../../protocol/errors.js';
 import type { OracleProvider } from '../../core/ports.js';
 import type { AggregationInput, AggregationResult } from '../../engine/aggregation.js';
 import type { Aggregator } from '../../engine/aggregator.js';
-import { AtMost } from '../at-most.js';
+import type { Piece } from '../../engine/pieces.js';
+import { ThreadPool } from './pool.js';
 import type { WorkerSettings } from './services.js';
 import { AggregationThread, ThreadEnded } from './thread.js';
 
 export interface WorkerAggregatorOptions extends WorkerSettings {
   /** Oracles that a worker cannot be itself: questions to clients. */
   readonly oracles: OracleProvider;
-  /** Rounds aggregated at once, one a thread. */
-  readonly size: number;
   /** How long a round may take, in milliseconds. */
   readonly limitMs: number;
   /** The built file of the worker: Node 20 runs no TypeScript. */
@@ -25,7 +24,7 @@ export const workerEntry = new URL('./worker.js', import.meta.url);
 const MOST_DEATHS = 3;
 
 /**
- * A pool of threads, each started when it is first needed and kept; one that dies is replaced.
+ * A round a thread; a large one is shared with those that have nothing else to do.
  *
  * Aggregating throws TributaryError `storage_unavailable` where the worker died or the aggregator was
  * closed, `internal` where it died over the same round again and again, or took too long, and
@@ -33,53 +32,40 @@ const MOST_DEATHS = 3;
  */
 export function workerAggregator(options: WorkerAggregatorOptions): Aggregator {
   const { blobs, oracles, size, limitMs, entry = workerEntry } = options;
-  const turns = new AtMost(size);
   const deaths = new Deaths();
-  const threads = new Set<AggregationThread>();
-  const idle: AggregationThread[] = [];
-  let closed = false;
-
-  const start = (): AggregationThread => {
-    const thread = new AggregationThread(entry, { blobs }, oracles);
-    threads.add(thread);
-    void thread.gone.then(() => threads.delete(thread));
-    return thread;
-  };
-
-  const idleThread = (): AggregationThread => {
-    const thread = idle.pop() ?? start();
-    return thread.isAlive ? thread : idleThread();
-  };
 
   const work = async (
+    thread: AggregationThread,
     input: AggregationInput,
     signal?: AbortSignal,
   ): Promise<AggregationResult> => {
-    if (closed) throw stopping();
     if (signal?.aborted) throw stopped(input);
-    const thread = idleThread();
-    const limit = setTimeout(() => void thread.end(tooLong(limitMs)), limitMs);
     const onStop = (): void => void thread.end(stopped(input));
     signal?.addEventListener('abort', onStop);
     try {
-      const result = await thread.aggregate(input);
+      const result = await deaths.counted(input, thread.aggregate(input));
       deaths.forget(input);
       return result;
-    } catch (error) {
-      throw error instanceof ThreadEnded ? deaths.count(input, error) : error;
     } finally {
-      clearTimeout(limit);
       signal?.removeEventListener('abort', onStop);
-      if (thread.isAlive) idle.push(thread);
     }
   };
 
+  /** A piece of a round that another thread of the pool aggregates. */
+  const offer = async (piece: Piece, input: AggregationInput): Promise<boolean> => {
+    const help = async (thread: AggregationThread): Promise<true> => {
+      await deaths.counted(input, thread.help(piece));
+      return true;
+    };
+    return (await pool.runNow(help)) ?? false;
+  };
+
+  const start = (): AggregationThread =>
+    new AggregationThread(entry, { blobs, size }, { oracles, offer });
+  const pool = new ThreadPool({ start, size, limitMs });
   return {
-    aggregate: (input, signal) => turns.run(() => work(input, signal)),
-    close: async () => {
-      closed = true;
-      await Promise.all([...threads].map((thread) => thread.end(stopping())));
-    },
+    aggregate: (input, signal) => pool.run((thread) => work(thread, input, signal)),
+    close: () => pool.close(),
   };
 }
 
@@ -87,8 +73,16 @@ export function workerAggregator(options: WorkerAggregatorOptions): Aggregator {
 class Deaths {
   readonly #counts = new Map<string, number>();
 
-  /** @returns the error to throw. */
-  count(input: AggregationInput, { message }: ThreadEnded): TributaryError {
+  /** @throws TributaryError where its worker died; what the work throws. */
+  async counted<T>(input: AggregationInput, work: Promise<T>): Promise<T> {
+    try {
+      return await work;
+    } catch (error) {
+      throw error instanceof ThreadEnded ? this.#count(input, error) : error;
+    }
+  }
+
+  #count(input: AggregationInput, { message }: ThreadEnded): TributaryError {
     const key = keyOf(input);
     const count = (this.#counts.get(key) ?? 0) + 1;
     if (count < MOST_DEATHS) {
@@ -111,16 +105,6 @@ function keyOf({ run, round }: AggregationInput): string {
   return `${run.id} ${round.number} ${round.attempt}`;
 }
 
-/** The engine leaves the round as it is: the next coordinator takes it up. */
-function stopping(): TributaryError {
-  return new TributaryError('storage_unavailable', 'the coordinator is stopping');
-}
-
 function stopped({ run }: AggregationInput): TributaryError {
   return new TributaryError('run_over', `run "${run.id}" was stopped`);
-}
-
-function tooLong(limitMs: number): TributaryError {
-  const message = `it took more than ${limitMs} ms; TRIBUTARY_AGGREGATION_LIMIT_MS allows more`;
-  return new TributaryError('internal', message);
 }

@@ -9,6 +9,8 @@ import type { BlobStore, OracleProvider } from '../../core/ports.js';
 import type { Run } from '../../core/records.js';
 import type { AggregationInput, AggregationResult } from '../../engine/aggregation.js';
 import { aggregate } from '../../engine/aggregation.js';
+import type { Helpers, Piece } from '../../engine/pieces.js';
+import { doPiece } from '../../engine/pieces.js';
 import { createBlockingBlobStore } from '../blob-blocking.js';
 import { createPostgresBlobStore } from '../blob-postgres.js';
 import { newKernels } from '../kernels.js';
@@ -34,15 +36,30 @@ const kernels = newKernels();
 let blobs: Promise<WorkerBlobs> | null = null;
 
 if (!parentPort) throw new TributaryError('internal', 'this file is the start of a worker thread');
-const line = new Line<CoordinatorServices, WorkerServices>(parentPort, { aggregate: work });
+const line = new Line<CoordinatorServices, WorkerServices>(parentPort, { aggregate: work, help });
 
-async function work(input: AggregationInput): Promise<AggregationResult> {
+const helpers: Helpers = {
+  threads: settings.size,
+  offer: (piece) => line.ask('offer', piece),
+};
+
+function work(input: AggregationInput): Promise<AggregationResult> {
+  return withBlobs((blobs) => {
+    const oracles = oraclesOn(blobs);
+    // Whether the run may bring a rule of its own was asked before it came here.
+    const ruleModules = storedRuleModules(blobs);
+    return aggregate(input, { blobs, oracles, kernels, ruleModules, helpers });
+  });
+}
+
+function help(piece: Piece): Promise<void> {
+  return withBlobs((blobs) => doPiece(piece, { blobs, kernels }));
+}
+
+async function withBlobs<T>(work: (blobs: BlobStore) => Promise<T>): Promise<T> {
   const { store, release } = await openedBlobs();
   try {
-    const oracles = oraclesOn(store);
-    // Whether the run may bring a rule of its own was asked before it came here.
-    const ruleModules = storedRuleModules(store);
-    return await aggregate(input, { blobs: store, oracles, kernels, ruleModules });
+    return await work(store);
   } finally {
     release();
   }

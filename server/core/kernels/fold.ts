@@ -4,7 +4,7 @@
  */
 import { TributaryError } from '../../../protocol/errors.js';
 import { log2Ceil, powerOfTwo, roundHalfEven } from '../math.js';
-import type { Contribution, FoldScale, Kernels, Rows } from './kernels.js';
+import type { Contribution, FoldScale, Kernels } from './kernels.js';
 import { referenceKernels } from './reference.js';
 
 /** With 50 bits a term, the sum of 4096 of them stays under 2^62. */
@@ -39,9 +39,10 @@ export function foldScale(caps: {
   return { cohortMax, weightMax, deltaMax, termBits, weightBits };
 }
 
-/** Nothing yet, over `size` elements. */
+/** Nothing yet, over `size` elements. In shared memory, so that several threads may add to it. */
 export function emptyContribution(size: number): Contribution {
-  return { terms: new BigInt64Array(size), weight: 0n, count: 0 };
+  const shared = new SharedArrayBuffer(size * BigInt64Array.BYTES_PER_ELEMENT);
+  return { terms: new BigInt64Array(shared), weight: 0n, count: 0 };
 }
 
 /** Adds `weight` times a tile of an update, whose first element is the `start`-th of the vector. */
@@ -54,18 +55,6 @@ export function foldTile(
   kernels: Kernels,
 ): void {
   kernels.fold(sum.terms, start, [tile], [weight], scale.termBits);
-}
-
-/** The same tile of several updates at once, with a weight each. */
-export function foldTiles(
-  sum: Contribution,
-  start: number,
-  tiles: Rows,
-  weights: readonly number[],
-  scale: FoldScale,
-  kernels: Kernels,
-): void {
-  kernels.fold(sum.terms, start, tiles, weights, scale.termBits);
 }
 
 /** Adds the weight of one update to the sum of weights. */

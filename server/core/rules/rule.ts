@@ -46,6 +46,13 @@ export interface UpdateFacts {
   readonly staleness: number;
 }
 
+/** Only the facts of an update, whatever else it is. */
+export function plainFacts(update: UpdateFacts): UpdateFacts {
+  const { clientId, role, numExamples, numSteps, metrics, norm, maxAbs } = update;
+  const { baseVersion, staleness } = update;
+  return { clientId, role, numExamples, numSteps, metrics, norm, maxAbs, baseVersion, staleness };
+}
+
 /** An update whose vectors are read in tiles, so that memory does not grow with the cohort. */
 export interface UpdateReader extends UpdateFacts {
   /** `delta`, and the auxiliary vectors that came with it. */
@@ -81,6 +88,22 @@ export interface Needs {
   readonly metrics?: readonly string[];
 }
 
+/** An update, and how much one of its vectors counts. */
+export interface WeightedUpdate {
+  readonly update: UpdateReader;
+  readonly weight: number;
+}
+
+/**
+ * Adds a vector of every update, times its weight, to `terms` by the exact fold. It may add to them
+ * from several threads at once: a fold leaves no trace of who did it.
+ */
+export type FoldVector = (
+  terms: BigInt64Array,
+  vector: string,
+  updates: readonly WeightedUpdate[],
+) => Promise<void>;
+
 /** What a rule is told about the round. */
 export interface RuleContext<O> {
   readonly options: O;
@@ -95,6 +118,8 @@ export interface RuleContext<O> {
   readonly state: RuleState;
   readonly fold: FoldScale;
   readonly kernels: Kernels;
+  /** Where there are more threads than the rule's own. */
+  readonly foldVector?: FoldVector;
   /** Present exactly where the rule's needs say so. */
   readonly oracle: LossOracle | null;
 }

@@ -28,6 +28,11 @@ const deeds = {
     parentPort.postMessage({ answer: ask, failure });
   },
   exits: () => process.exit(3),
+  /** Offers a piece to others, and says what it heard. */
+  offers: (ask, { piece }) => {
+    offering = ask;
+    parentPort.postMessage({ ask: 0, service: 'offer', argument: piece });
+  },
   /** In the middle of writing a model. */
   spools: (_, { spooled }) => {
     writeFileSync(`${spooled}.${threadId}.${randomUUID()}`, 'half');
@@ -51,4 +56,17 @@ const deeds = {
   },
 };
 
-parentPort.on('message', ({ ask, argument }) => deeds[argument.run.id](ask, argument));
+/** What a piece names, in place of holding it against its hash; none: it only has to be awake. */
+function help(ask, { blobs }) {
+  if (blobs.length > 0) deeds[blobs[0].what](ask, blobs[0]);
+  else deeds.answers(ask);
+}
+
+let offering = null;
+
+parentPort.on('message', (message) => {
+  const { ask, service, argument } = message;
+  if ('answer' in message) parentPort.postMessage({ ...message, answer: offering });
+  else if (service === 'help') help(ask, argument);
+  else deeds[argument.run.id](ask, argument);
+});

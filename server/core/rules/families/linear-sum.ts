@@ -1,14 +1,14 @@
 /** The partial sum of a linear rule: what replicas and crashed rounds can put together again. */
 import { TributaryError } from '../../../../protocol/errors.js';
 import { DELTA } from '../../../../protocol/update.js';
-import { addContribution, countUpdate, emptyContribution, foldTiles } from '../../kernels/fold.js';
+import { addContribution, countUpdate, emptyContribution } from '../../kernels/fold.js';
 import type { Contribution, Kernels } from '../../kernels/kernels.js';
-import { TILE, tiles } from '../../layout.js';
-import type { RuleContext, UpdateFacts, UpdateReader } from '../rule.js';
-import { allSettled, readInto } from './vectors.js';
+import type { RuleContext, UpdateFacts, UpdateReader, WeightedUpdate } from '../rule.js';
+import { plainFacts } from '../rule.js';
+import { foldElements } from './fold-elements.js';
 
-/** Updates that are folded together: their tiles fit into 2 MiB, and eight at a time fill a pass. */
-const BATCH = 32;
+/** Updates that wait at most. They are open files; nothing of them is in memory. */
+const PENDING = 256;
 
 /** What a linear rule says about one update, with nothing left out. */
 export interface WeighedInFull {
@@ -38,7 +38,7 @@ interface PendingUpdate {
   readonly weighed: WeighedInFull;
 }
 
-type FoldContext = Pick<RuleContext<unknown>, 'fold' | 'kernels'>;
+type FoldContext = Pick<RuleContext<unknown>, 'fold' | 'kernels' | 'foldVector'>;
 
 export function emptySum(size: number): LinearSum {
   return { sum: emptyContribution(size), aux: new Map(), entries: [], pending: [], waiting: [] };
@@ -51,22 +51,10 @@ export async function foldUpdate(
   weighed: WeighedInFull,
   ctx: FoldContext,
 ): Promise<void> {
-  const { clientId, role, numExamples, numSteps, metrics, norm, maxAbs } = update;
-  const { baseVersion, staleness } = update;
-  const facts = {
-    clientId,
-    role,
-    numExamples,
-    numSteps,
-    metrics,
-    norm,
-    maxAbs,
-    baseVersion,
-    staleness,
-  };
-  acc.entries.push({ clientId, facts, ...weighed });
+  const facts = plainFacts(update);
+  acc.entries.push({ clientId: facts.clientId, facts, ...weighed });
   acc.pending.push({ update, weighed });
-  if (acc.pending.length >= BATCH) await foldPending(acc, ctx);
+  if (acc.pending.length >= PENDING) await foldPending(acc, ctx);
 }
 
 /**
@@ -74,21 +62,15 @@ export async function foldUpdate(
  * leaves no trace: the sum is exact.
  */
 export async function foldPending(acc: LinearSum, ctx: FoldContext): Promise<void> {
-  while (acc.pending.length > 0) {
-    const batch = acc.pending.splice(0, BATCH);
-    await foldVector(acc.sum, DELTA, batch.map(weightedBy(({ weight }) => weight)), ctx);
-    const vectors = new Set(batch.flatMap(({ weighed }) => Object.keys(weighed.aux)));
-    for (const vector of vectors) {
-      const sent = batch.filter(({ weighed }) => Object.hasOwn(weighed.aux, vector));
-      const weighted = sent.map(weightedBy(({ aux }) => aux[vector]));
-      await foldVector(auxiliarySum(acc, vector), vector, weighted, ctx);
-    }
+  const batch = acc.pending.splice(0);
+  if (batch.length === 0) return;
+  await foldVector(acc.sum, DELTA, batch.map(weightedBy(({ weight }) => weight)), ctx);
+  const vectors = new Set(batch.flatMap(({ weighed }) => Object.keys(weighed.aux)));
+  for (const vector of vectors) {
+    const sent = batch.filter(({ weighed }) => Object.hasOwn(weighed.aux, vector));
+    const weighted = sent.map(weightedBy(({ aux }) => aux[vector]));
+    await foldVector(auxiliarySum(acc, vector), vector, weighted, ctx);
   }
-}
-
-interface WeightedUpdate {
-  readonly update: UpdateReader;
-  readonly weight: number;
 }
 
 function weightedBy(
@@ -97,26 +79,15 @@ function weightedBy(
   return ({ update, weighed }) => ({ update, weight: weightOf(weighed) });
 }
 
-/** One vector of every update, the same tile of all of them while its sums are in the cache. */
 async function foldVector(
   sum: Contribution,
   vector: string,
   updates: readonly WeightedUpdate[],
-  { fold, kernels }: FoldContext,
+  ctx: FoldContext,
 ): Promise<void> {
-  const size = sum.terms.length;
-  const weights = updates.map(({ weight }) => weight);
-  const room = kernels.rows(updates.length, Math.min(TILE, size));
-  try {
-    for (const { start, length } of tiles(size)) {
-      const rows = room.map((row) => row.subarray(0, length));
-      await allSettled(updates.map(({ update }, k) => readInto(update, vector, start, rows[k])));
-      foldTiles(sum, start, rows, weights, fold, kernels);
-    }
-  } finally {
-    kernels.release(room);
-  }
-  for (const weight of weights) countUpdate(sum, weight, fold);
+  if (ctx.foldVector) await ctx.foldVector(sum.terms, vector, updates);
+  else await foldElements(sum.terms, vector, updates, { from: 0, to: sum.terms.length }, ctx);
+  for (const { weight } of updates) countUpdate(sum, weight, ctx.fold);
 }
 
 /**
