@@ -1,7 +1,8 @@
 /**
  * `npm run bench:threads [-- --quick] [-- --threads 2] [-- --at 100x1e6] [-- --json]`: the exact fold on
  * one thread and on several, as the aggregation shares it out, beside the same threads reading the
- * same bytes with a SIMD sum. One process, time by the clock on the wall, candidates in turns.
+ * same bytes with a SIMD sum; and a whole aggregation by a pool of one thread and of several. One
+ * process, time by the clock on the wall, candidates in turns. Needs the build, and 400 MB of disk.
  */
 import { availableParallelism, cpus } from 'node:os';
 import { parseArgs } from 'node:util';
@@ -9,6 +10,7 @@ import { print, table } from '../server/cli/output.js';
 import { interleaved } from './measure.js';
 import type { Size } from './sizes.js';
 import { sizeOf } from './sizes.js';
+import { aggregationSeconds } from './threads/round.js';
 import { Team } from './threads/team.js';
 
 const { values: options } = parseArgs({
@@ -55,12 +57,26 @@ const rows: Row[] = [];
 for (const at of options.quick ? ['8x1e5'] : options.at) {
   rows.push(...(await measure(sizeOf(at), counts)));
 }
-const head = ['K', 'P', 'threads', 'read GB/s', 'fold GB/s', 'of reading'];
+const round = options.quick ? { updates: 8, size: 100_000 } : { updates: 100, size: 1_000_000 };
+const seconds = await aggregationSeconds(round, counts, options.quick ? 1 : 5);
+
 const machine = { cpu: cpus()[0].model, threads: availableParallelism(), node: process.version };
-print({ machine, rows }, options.json, ({ rows }) => {
+const aggregation = { ...round, rule: 'fedavg', seconds };
+print({ machine, rows, aggregation }, options.json, () => `${kernelTable()}\n\n${roundTable()}`);
+
+function kernelTable(): string {
   const cells = rows.map(({ K, P, threads, read, fold }) => [
     ...[String(K), P.toExponential(0).replace('+', ''), String(threads)],
     ...[(read / 1e9).toFixed(2), (fold / 1e9).toFixed(2), (fold / read).toFixed(2)],
   ]);
-  return table(head, cells);
-});
+  return table(['K', 'P', 'threads', 'read GB/s', 'fold GB/s', 'of reading'], cells);
+}
+
+function roundTable(): string {
+  const cells = counts.map((threads) => [
+    ...[String(threads), (1000 * seconds[threads]).toFixed(0)],
+    (seconds[threads] / seconds[counts[0]]).toFixed(2),
+  ]);
+  const what = `fedavg over ${round.updates} updates of ${round.size} parameters, from its files`;
+  return `${what}\n${table(['threads', 'ms', 'of one thread'], cells)}`;
+}
