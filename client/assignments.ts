@@ -13,7 +13,7 @@ import type { Consent } from './consent.js';
 import { SiteRefusal } from './consent.js';
 import type { Context } from './context.js';
 import type { WorkName } from './events.js';
-import { reasonOf, SiteFailure } from './failures.js';
+import { asError, reasonOf, SiteFailure } from './failures.js';
 import type { Heart } from './heartbeat.js';
 import { startHeart } from './heartbeat.js';
 import type { Kept } from './kept.js';
@@ -190,7 +190,7 @@ export class Assignments {
   }
 
   #failed(name: WorkName, thrown: unknown): void {
-    const error = thrown instanceof Error ? thrown : new Error(String(thrown));
+    const error = asError(thrown);
     const code = error instanceof TributaryError ? error.code : undefined;
     if (error instanceof SiteRefusal) {
       this.#declineAll(error);

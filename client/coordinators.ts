@@ -30,6 +30,11 @@ export class Coordinators {
     return this.#addresses[this.#current];
   }
 
+  /** Where a request may go that this one does not answer. */
+  others(address: Address): readonly Address[] {
+    return this.#addresses.filter((other) => other !== address);
+  }
+
   /** How much is given of the time that one of them wants to be left alone. Milliseconds. */
   granted(askedMs: number): number {
     return Math.min(askedMs, this.size > 1 ? LONGEST_OF_SEVERAL_MS : LONGEST_ASKED_MS);

@@ -1,6 +1,6 @@
 /** What a participant can watch while it takes part, and what it is told at the end. */
 import type { Assignment, RunState, Weighed, Welcome } from '../protocol/messages.js';
-import type { Role, RunStatus } from '../protocol/run.js';
+import type { LiveStatus, Role, RunStatus } from '../protocol/run.js';
 import type { EvaluationReport, Receipt } from '../protocol/update.js';
 import type { Clipped } from './policy.js';
 import type { ReviewRequest } from './review.js';
@@ -62,7 +62,7 @@ export type ClientEvent =
  * How taking part ended. `left`: by the caller's AbortSignal, while the run goes on; `refused`: by the
  * site's policy or review.
  */
-export type JoinStatus = Exclude<RunStatus, 'running' | 'paused'> | 'left' | 'refused';
+export type JoinStatus = Exclude<RunStatus, LiveStatus> | 'left' | 'refused';
 
 export interface JoinSummary {
   readonly status: JoinStatus;

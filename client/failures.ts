@@ -13,12 +13,17 @@ export class SiteFailure extends Error {
   }
 }
 
+/** What was thrown: functions of the site may throw anything. */
+export function asError(thrown: unknown): Error {
+  return thrown instanceof Error ? thrown : new Error(String(thrown));
+}
+
 /** Calls a function of the site's own. @throws SiteFailure. */
 export async function ofSite<T>(work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (thrown) {
-    throw new SiteFailure(thrown instanceof Error ? thrown : new Error(String(thrown)));
+    throw new SiteFailure(asError(thrown));
   }
 }
 

@@ -12,6 +12,7 @@ import type { Coordinators } from './coordinators.js';
 import type { Digested } from './digest.js';
 import type { Environment } from './environment.js';
 import { RequestIds } from './request-ids.js';
+import { Vigil } from './vigil.js';
 import { Watchdog } from './watchdog.js';
 
 /** A network that moves nothing for so long is taken for lost. Milliseconds. */
@@ -133,12 +134,19 @@ export class CoordinatorHttp {
     const headers = { ...init.headers, ...this.#ownHeaders(path) };
     const watchdog = new Watchdog(this.environment, signal);
     watchdog.expect(patienceMs);
+    const vigil = new Vigil(address, this.coordinators.others(address), this.environment, () =>
+      watchdog.giveUp('the coordinator gives no sign of life, and another one does'),
+    );
+    const moved = (): void => {
+      watchdog.expect(STALL_MS);
+      vigil.moved();
+    };
     try {
       const request = { ...init, headers, signal: watchdog.signal };
       const response = await this.environment.fetch(url, request);
-      watchdog.expect(STALL_MS);
+      moved();
       if (!response.ok) throw await this.#failureOf(response, `${init.method ?? ''} ${path}`);
-      return await read(response, () => watchdog.expect(STALL_MS));
+      return await read(response, moved);
     } catch (error) {
       signal.throwIfAborted();
       if (!(error instanceof TributaryError)) {
@@ -148,6 +156,7 @@ export class CoordinatorHttp {
       if (error.status >= 500 && error.retryable) this.coordinators.leave(address);
       throw error;
     } finally {
+      vigil.stop();
       watchdog.stop();
     }
   }

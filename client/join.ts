@@ -15,7 +15,7 @@ import type { ClientEvent, JoinSummary } from './events.js';
 import { CoordinatorHttp } from './http.js';
 import type { ClientOracle } from './oracle.js';
 import type { Ending } from './participation.js';
-import { Participation } from './participation.js';
+import { isOver, Participation } from './participation.js';
 import type { SitePolicy } from './policy.js';
 import { sitePolicy } from './policy.js';
 import type { Offer, ReviewFunction } from './review.js';
@@ -162,10 +162,6 @@ function guestOf({ token, run, name, storage }: JoinOptions): Guest | undefined 
 
 function checkPolicy(policy: SitePolicy | undefined): SitePolicy | undefined {
   return policy && parse(sitePolicy, policy, 'policy');
-}
-
-function isOver({ status }: Ending): boolean {
-  return status !== 'left' && status !== 'refused';
 }
 
 function isUnknown(error: unknown): boolean {

@@ -4,6 +4,7 @@ import { parse, TributaryError } from '../protocol/errors.js';
 import { sha256Hex } from '../protocol/model.js';
 import { decodeSafetensors, encodeSafetensors } from '../protocol/safetensors.js';
 import type { SafetensorsFile, TensorInput } from '../protocol/safetensors.js';
+import { isVectorName } from '../protocol/update.js';
 import type { Vectors } from './types.js';
 
 /** Vectors that wait for the coordinator's word on the upload that they were made with. */
@@ -25,7 +26,7 @@ const uploads = z.array(z.object({ assignmentId: z.string(), sha256: sha256Hex }
 
 /** @throws TributaryError `bad_request` for a name that cannot be stored. */
 export function checkNames(vectors: Vectors): void {
-  const bad = Object.keys(vectors).find((name) => !/^[A-Za-z0-9_.-]+$/.test(name));
+  const bad = Object.keys(vectors).find((name) => !isVectorName(name));
   if (bad !== undefined)
     throw new TributaryError('bad_request', `keep: "${bad}" is no name for a vector`);
 }

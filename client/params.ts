@@ -73,6 +73,11 @@ export function sharedTensors(tensors: readonly TensorSpec[]): readonly TensorSp
   return tensors.filter((tensor) => tensor.role === 'shared');
 }
 
+/** The tensors of an update's delta, in the same order; local and frozen ones stay. */
+export function deltaTensors(tensors: readonly TensorSpec[]): readonly TensorSpec[] {
+  return tensors.filter(({ role }) => role === 'shared' || role === 'buffer');
+}
+
 /** One tensor after the other, in the order given. */
 export function flatten(params: Params, tensors: readonly TensorSpec[]): Float32Array {
   checkParams(params, tensors);

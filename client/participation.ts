@@ -12,6 +12,7 @@ import type {
   Welcome,
 } from '../protocol/messages.js';
 import type { RunStatus } from '../protocol/run.js';
+import { isLive } from '../protocol/run.js';
 import type { Receipt } from '../protocol/update.js';
 import type { Abilities } from './assignments.js';
 import { Assignments } from './assignments.js';
@@ -19,6 +20,7 @@ import type { Connection, Inbox } from './connection.js';
 import type { Consent } from './consent.js';
 import type { Context } from './context.js';
 import type { JoinStatus, JoinSummary } from './events.js';
+import { asError } from './failures.js';
 import type { ClientOracle } from './oracle.js';
 import { Kept, keptKey } from './kept.js';
 import { Questions } from './questions.js';
@@ -30,6 +32,11 @@ const TELL_MS = 5_000;
 export interface Ending {
   readonly status: JoinStatus;
   readonly reason: string | null;
+}
+
+/** Whether the run itself is over, and not only this client's part in it. */
+export function isOver({ status }: Ending): boolean {
+  return status !== 'left' && status !== 'refused';
 }
 
 export class Participation implements Inbox {
@@ -156,14 +163,14 @@ export class Participation implements Inbox {
    * Removes what was kept for a run that is over: one file a run, as large as the model, would fill a
    * disk. To be called when the local work has stopped. Never rejects.
    */
-  async forget({ status }: Ending): Promise<void> {
-    if (status === 'left' || status === 'refused' || !this.#welcome) return;
+  async forget(ending: Ending): Promise<void> {
+    if (!isOver(ending) || !this.#welcome) return;
     const { runId, clientId } = this.#welcome;
     try {
       await this.#kept.forget(keptKey(runId, clientId));
-    } catch (thrown) {
-      const error = thrown instanceof Error ? thrown : new Error(String(thrown));
-      this.context.report({ type: 'problem', what: 'removing what was kept', error });
+    } catch (error) {
+      const what = 'removing what was kept';
+      this.context.report({ type: 'problem', what, error: asError(error) });
     }
   }
 
@@ -189,6 +196,6 @@ export class Participation implements Inbox {
   }
 
   #endIfOver(status: RunStatus, reason: string | null): void {
-    if (status !== 'running' && status !== 'paused') this.#end({ status, reason });
+    if (!isLive(status)) this.#end({ status, reason });
   }
 }

@@ -8,6 +8,7 @@ import { readParams } from './checkpoint.js';
 import type { Consent } from './consent.js';
 import type { Context } from './context.js';
 import { digested } from './digest.js';
+import { asError } from './failures.js';
 import type { ClientOracle, OpenOracle } from './oracle.js';
 import { encodeParams, flatten, sharedTensors, unflatten } from './params.js';
 import type { Params } from './types.js';
@@ -58,8 +59,7 @@ export class Questions {
       const loss = await this.#compute(question, runId, work);
       this.context.report({ type: 'answered', question: question.id, loss });
     } catch (error) {
-      const asError = error instanceof Error ? error : new Error(String(error));
-      this.context.report({ type: 'problem', what: 'question', error: asError });
+      this.context.report({ type: 'problem', what: 'question', error: asError(error) });
     }
   }
 

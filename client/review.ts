@@ -6,7 +6,7 @@ import { elements } from '../protocol/model.js';
 import type { Role } from '../protocol/run.js';
 import { DELTA, tensorKey } from '../protocol/update.js';
 import { sha256Of } from './digest.js';
-import { sharedTensors } from './params.js';
+import { deltaTensors, sharedTensors } from './params.js';
 import type { SitePolicy } from './policy.js';
 
 export interface LeavingTensor {
@@ -104,9 +104,8 @@ function leavesOf(plan: Plan, { model }: Task, offer: Offer, policy: SitePolicy)
 }
 
 function leavingTensors({ vectors }: Plan, specs: readonly TensorSpec[]): LeavingTensor[] {
-  const delta = specs.filter(({ role }) => role === 'shared' || role === 'buffer');
   return [
-    ...delta.map((spec) => leaving(DELTA, spec)),
+    ...deltaTensors(specs).map((spec) => leaving(DELTA, spec)),
     ...vectors.flatMap(({ name, many }) =>
       sharedTensors(specs).map((spec) => leaving(many ? `${name}.*` : name, spec)),
     ),

@@ -6,6 +6,7 @@ import { backoffMs, politeMs } from './backoff.js';
 import type { Connection } from './connection.js';
 import type { Coordinators } from './coordinators.js';
 import type { Environment } from './environment.js';
+import { asError } from './failures.js';
 import { askedMs, isPassing } from './retry.js';
 
 /**
@@ -83,7 +84,7 @@ async function stayOnce<C extends Line>(
     onOpen(connection, welcome);
     return await connection.lost;
   } catch (error) {
-    return error instanceof Error ? error : new Error(String(error));
+    return asError(error);
   } finally {
     cancel?.();
     if (leave) signal.removeEventListener('abort', leave);

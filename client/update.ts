@@ -7,6 +7,7 @@ import type { TensorInput } from '../protocol/safetensors.js';
 import { encodeSafetensors } from '../protocol/safetensors.js';
 import type { ReportedFacts } from '../protocol/update.js';
 import { DELTA, tensorKey, UPDATE_METADATA, updateFacts } from '../protocol/update.js';
+import { deltaTensors, sharedTensors } from './params.js';
 import type { Params, TrainResult } from './types.js';
 
 /** What an update is made for. */
@@ -33,7 +34,7 @@ export function encodeUpdate(
   scale = 1,
 ): Uint8Array<ArrayBuffer> {
   const tensors: Record<string, TensorInput> = {};
-  for (const spec of specs.filter(leaves)) {
+  for (const spec of deltaTensors(specs)) {
     const trained = pick(result.params, spec, 'params');
     tensors[tensorKey(DELTA, spec.name)] = {
       shape: spec.shape,
@@ -41,8 +42,7 @@ export function encodeUpdate(
     };
   }
   for (const [vector, params] of wantedVectors(result, assignment.vectors)) {
-    for (const spec of specs) {
-      if (spec.role !== 'shared') continue;
+    for (const spec of sharedTensors(specs)) {
       const data = pick(params, spec, `vectors: ${vector}`);
       tensors[tensorKey(vector, spec.name)] = { shape: spec.shape, data };
     }
@@ -58,16 +58,11 @@ export function encodeUpdate(
  */
 export function deltaNorm(specs: readonly TensorSpec[], model: Params, params: Params): number {
   let squares = 0;
-  for (const spec of specs.filter(leaves)) {
+  for (const spec of deltaTensors(specs)) {
     const [trained, received] = [pick(params, spec, 'params'), pick(model, spec, 'model')];
     for (let i = 0; i < trained.length; i++) squares += (trained[i] - received[i]) ** 2;
   }
   return Math.sqrt(squares);
-}
-
-/** Local and frozen tensors stay. */
-function leaves({ role }: TensorSpec): boolean {
-  return role === 'shared' || role === 'buffer';
 }
 
 /** Rules that normalise by work need steps: who does not count them has made those that were asked for. */

@@ -26,8 +26,13 @@ export class Watchdog {
   expect(ms: number): void {
     this.#cancel?.();
     this.#cancel = this.environment.after(ms, () =>
-      this.#controller.abort(abortReason(`nothing moved for ${Math.round(ms / 1000)} s`)),
+      this.giveUp(`nothing moved for ${Math.round(ms / 1000)} s`),
     );
+  }
+
+  /** Aborts the signal: what was expected will not happen. */
+  giveUp(why: string): void {
+    this.#controller.abort(abortReason(why));
   }
 
   stop(): void {

@@ -20,6 +20,9 @@ export const REQUEST_ID_HEADER = 'x-request-id';
 /** Response header: the version of the checkpoint, for those who asked for the newest. */
 export const VERSION_HEADER = 'x-tributary-version';
 
+/** Most entries of one answer that comes in pages, whatever is asked for: of a ledger, of a run's rounds. */
+export const MAX_PAGE = 100;
+
 export const failure = z.object({ error: errorBody, receipt: receipt.optional() });
 export const health = z.object({ status: z.literal('ok'), version: z.string() });
 /** What a coordinator that can work found when it looked. Where it cannot, the error's details say. */

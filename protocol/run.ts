@@ -163,8 +163,10 @@ export type RunSpecInput = z.input<typeof runSpec>;
 export const runStatus = z.enum(['running', 'paused', 'completed', 'stopped', 'failed']);
 export type RunStatus = z.infer<typeof runStatus>;
 
-/** Whether a run may still go on. */
-export function isLive(status: RunStatus): boolean {
+/** Of a run that may still go on. */
+export type LiveStatus = Extract<RunStatus, 'running' | 'paused'>;
+
+export function isLive(status: RunStatus): status is LiveStatus {
   return status === 'running' || status === 'paused';
 }
 

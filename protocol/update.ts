@@ -30,6 +30,11 @@ export function tensorKey(vector: string, tensor: string): string {
   return `${vector}/${tensor}`;
 }
 
+/** Whether a vector may have this name: it must be told from the tensor's in a {@link tensorKey}. */
+export function isVectorName(name: string): boolean {
+  return /^[A-Za-z0-9_.-]+$/.test(name);
+}
+
 /** Name of the j-th vector of a family, e.g. the updates of a target's single batches. */
 export function memberName(family: string, index: number): string {
   return `${family}.${index}`;

@@ -59,6 +59,7 @@ export interface Coordinator {
 
 /** How far apart sweeps for blobs that nothing needs are. */
 const SWEEP_MS = 600_000;
+
 /**
  * Starts a coordinator: storage, migrations, the runs that are not over, and last the doors.
  *

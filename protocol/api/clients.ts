@@ -27,7 +27,7 @@ export const clientRoutes: readonly ApiRoute[] = [
     body: 'bytes',
     answer: [201, 'UploadAnswer'],
     codes: [
-      ...(['assignment_unknown', 'assignment_used', 'late', 'run_over', 'busy'] as const),
+      ...(['assignment_unknown', 'assignment_used', 'late', 'busy', 'blob_damaged'] as const),
       ...(['bad_safetensors', 'wrong_tensors', 'wrong_shape', 'wrong_dtype'] as const),
       ...(['not_finite', 'bad_facts', 'over_cap', 'missing_vector'] as const),
     ],

@@ -39,6 +39,6 @@ export const openRoutes: readonly ApiRoute[] = [
     summary: 'Enrols whoever calls, where the run is open or its sites are approved',
     body: 'Joining',
     answer: [201, 'Enrolled'],
-    codes: ['forbidden', 'name_taken', 'run_over'],
+    codes: ['forbidden', 'name_taken', 'run_over', 'busy'],
   },
 ];

@@ -1,17 +1,19 @@
 /** Runs, and their clients: for operators. */
+import { MAX_PAGE } from '../http.js';
 import type { ApiRoute } from './route.js';
+
+const LIMIT = `up to ${MAX_PAGE}, and ${MAX_PAGE} if nothing is said`;
 
 const LEDGER_PAGE = {
   from: 'The first event of the page, by its sequence number; 1 if nothing is said',
-  limit:
-    'Events of the page at most, up to 100, and 100 if nothing is said; fewer are the last ones',
+  limit: `Events of the page at most, ${LIMIT}; fewer are the last ones`,
 };
 
 const ROUND_PAGE = {
   from:
     'The first round of the page, by its place among all attempts, from 1; the newest rounds if ' +
     'nothing is said',
-  limit: 'Rounds of the page at most, up to 100, and 100 if nothing is said',
+  limit: `Rounds of the page at most, ${LIMIT}`,
 };
 
 export const runRoutes: readonly ApiRoute[] = [
@@ -83,7 +85,7 @@ export const runRoutes: readonly ApiRoute[] = [
     summary: 'Enrols a client; its token is shown only now',
     body: 'Enrolment',
     answer: [201, 'Enrolled'],
-    codes: ['name_taken', 'run_over'],
+    codes: ['name_taken', 'run_over', 'conflict'],
   },
   clientChange('approve', 'approveClient', 'Lets a client that is pending take part'),
   clientChange('revoke', 'revokeClient', 'Ends the connections of a client, for good'),

@@ -2,7 +2,8 @@
 import { readdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ListedBlob } from '../core/ports.js';
-import { isMissing, onStorage } from './blob-files.js';
+import { onStorage } from './blob-files.js';
+import { ifThere, isMissing } from './files.js';
 
 /** Where a blob lies while it is looked at for the last time. */
 const ASIDE = '.aside';
@@ -25,15 +26,8 @@ async function prefixesOf(root: string): Promise<string[]> {
 
 async function described(root: string, prefix: string, name: string): Promise<ListedBlob | null> {
   if (!/^[0-9a-f]{62}$/.test(name)) return null;
-  return onStorage('list the blobs', async () => {
-    try {
-      const { size, mtimeMs } = await stat(join(root, prefix, name));
-      return { sha256: prefix + name, bytes: size, storedAt: mtimeMs };
-    } catch (error) {
-      if (isMissing(error)) return null;
-      throw error;
-    }
-  });
+  const found = await onStorage('list the blobs', () => ifThere(stat(join(root, prefix, name))));
+  return found && { sha256: prefix + name, bytes: found.size, storedAt: found.mtimeMs };
 }
 
 /**

@@ -1,7 +1,8 @@
 /** The blobs of a directory, read in many small ranges without giving the thread away. */
 import type { Blob, BlobStore } from '../core/ports.js';
 import { blobPath, createDirectoryBlobStore } from './blob-directory.js';
-import { damaged, isMissing, onStorage, ranges } from './blob-files.js';
+import { damaged, onStorage, ranges } from './blob-files.js';
+import { isMissing } from './files.js';
 import { OpenFiles } from './open-files.js';
 
 export interface BlockingBlobs extends BlobStore {

@@ -2,12 +2,11 @@
  * Blobs in a directory, by content: `ab/cdef…` for the sha256 `abcdef…`. A file appears there by
  * rename, whole and synced, or not at all. Several coordinators of one machine may share it.
  */
-import { mkdir, open, rename, rm, stat, utimes } from 'node:fs/promises';
+import { mkdir, rename, rm, stat, utimes } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import type { Blob, BlobStore, StagedBlob } from '../core/ports.js';
 import { deleteOld, listBlobs, restoreAside } from './blob-ages.js';
 import {
-  isMissing,
   isSha256,
   missingBlob,
   onStorage,
@@ -15,6 +14,7 @@ import {
   readFileInto,
   settledOnce,
 } from './blob-files.js';
+import { isMissing, syncDirectory } from './files.js';
 import { openSpool, type SpooledFile } from './spool.js';
 
 /**
@@ -117,15 +117,4 @@ async function sizeOf(sha256: string, path: string): Promise<number> {
       throw isMissing(error) ? missingBlob(sha256, path, error) : error;
     }
   });
-}
-
-/** A rename is on the disk when its directory is. */
-async function syncDirectory(path: string): Promise<void> {
-  if (process.platform === 'win32') return; // cannot open directories; NTFS journals the rename
-  const handle = await open(path, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
 }

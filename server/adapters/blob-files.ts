@@ -3,6 +3,7 @@ import { type FileHandle, open } from 'node:fs/promises';
 import { TributaryError } from '../../protocol/errors.js';
 import type { Blob, StagedBlob } from '../core/ports.js';
 import { AtMost } from './at-most.js';
+import { isMissing } from './files.js';
 import { meansFull, storageFull } from './storage-full.js';
 
 export function unavailable(message: string, cause?: unknown): TributaryError {
@@ -29,11 +30,6 @@ export async function onStorage<T>(what: string, work: () => Promise<T>): Promis
     const message = `cannot ${what}: ${(cause as Error).message}`;
     throw meansFull(cause) ? storageFull(message, undefined, cause) : unavailable(message, cause);
   }
-}
-
-/** Whether a file is not there, as Node says it. */
-export function isMissing(error: unknown): boolean {
-  return (error as NodeJS.ErrnoException | null)?.code === 'ENOENT';
 }
 
 /** Whether a text is a sha256. What is not never becomes part of a path or a query. */

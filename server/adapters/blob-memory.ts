@@ -1,6 +1,7 @@
 /** Blobs in memory, for tests and simulation. */
 import { createHash } from 'node:crypto';
-import type { Blob, BlobStore } from '../core/ports.js';
+import type { Blob, BlobStore, ListedBlob } from '../core/ports.js';
+import { streamOf } from '../engine/checkpoints.js';
 import type { Fill } from './blob-files.js';
 import { missingBlob, ranges, settledOnce } from './blob-files.js';
 import { requireSize } from './spool.js';
@@ -36,17 +37,18 @@ export function createMemoryBlobStore(now: () => number = Date.now): BlobStore {
       if (stored && stored.storedAt < storedBefore) blobs.delete(sha256);
       return Promise.resolve();
     },
-    // eslint-disable-next-line @typescript-eslint/require-await -- the port's list may wait
-    async *list() {
-      for (const [sha256, { content, storedAt }] of blobs) {
-        yield { sha256, bytes: content.byteLength, storedAt };
-      }
-    },
+    list: () => streamOf(listed(blobs)),
     tidy: () => Promise.resolve(),
   };
 }
 
 const WHERE = 'memory';
+
+function* listed(blobs: ReadonlyMap<string, Stored>): Generator<ListedBlob> {
+  for (const [sha256, { content, storedAt }] of blobs) {
+    yield { sha256, bytes: content.byteLength, storedAt };
+  }
+}
 
 async function collect(source: AsyncIterable<Uint8Array>, maxBytes: number): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];

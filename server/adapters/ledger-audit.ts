@@ -10,8 +10,8 @@ import type { VerifyingKey } from './ledger-key.js';
 export interface AuditOptions {
   /** The run that the ledger is said to be of; null: the coordinator's own. */
   readonly run: string | null;
-  /** Keys that events may be signed with; null: signatures are not looked at. */
-  readonly keys: readonly VerifyingKey[] | null;
+  /** Keys that events may be signed with. */
+  readonly keys: readonly VerifyingKey[];
   /** A head that was noted earlier: it must still be there, else the end was cut off or rewritten. */
   readonly noted?: ChainHead | null;
   /** Takes a ledger in which no event is signed, such as one from before there were keys. */
@@ -68,7 +68,6 @@ function signatureProblem(
   signedBefore: boolean,
   { keys }: AuditOptions,
 ): string | null {
-  if (!keys) return null;
   if (signature === null) {
     if (keyId !== null) return 'names a key, and has no signature';
     return signedBefore ? 'has no signature, while the one before has' : null;
@@ -87,11 +86,11 @@ function notedProblem({ seq, hash }: LedgerEvent, { noted }: AuditOptions): stri
 function missing(
   { seq }: ChainHead,
   allUnsigned: boolean,
-  { run, keys, noted, allowUnsigned }: AuditOptions,
+  { run, noted, allowUnsigned }: AuditOptions,
 ): LedgerBreak | null {
   const first = Math.max(noted?.seq ?? 0, run === null ? 0 : 1);
   if (seq < first) return { seq: seq + 1, problem: `is missing, as all after event ${seq}` };
-  if (keys && allUnsigned && seq > 0 && !allowUnsigned) {
+  if (allUnsigned && seq > 0 && !allowUnsigned) {
     return { seq, problem: 'has no signature, and none before it has one' };
   }
   return null;

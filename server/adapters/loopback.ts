@@ -89,7 +89,7 @@ export function createLoopback(): Loopback {
         former.handlers.goodbye(new TributaryError('replaced', message).toBody());
       }
       engine().joined(connection.presence);
-      for (const assignment of await engine().openAssignments(client)) {
+      for (const assignment of (await engine().welcome(client)).assignments) {
         tell(client.runId, client.id, (to) => to.assignment(assignment));
       }
       return () => {

@@ -34,7 +34,6 @@ const notice = z.object({
   change: z.discriminatedUnion('kind', [
     z.object({ kind: z.literal('run'), runId: z.string() }),
     z.object({ kind: z.literal('client'), runId: z.string(), clientId: z.string() }),
-    z.object({ kind: z.literal('operator'), name: z.string() }),
     z.object({ kind: z.literal('anything') }),
   ]),
 });

@@ -1,7 +1,7 @@
 /** The operator's token where none is configured: made once, kept in a file that only its owner reads. */
-import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { TributaryError } from '../../protocol/errors.js';
+import { newToken } from '../engine/tokens.js';
 import { keptSecret } from './secret-file.js';
 
 export const MIN_TOKEN_LENGTH = 16;
@@ -19,7 +19,7 @@ export function operatorTokenPath(dataDir: string): string {
 export async function storedOperatorToken(dataDir: string): Promise<string> {
   const path = operatorTokenPath(dataDir);
   try {
-    const token = (await keptSecret(path, newToken)).trim();
+    const token = (await keptSecret(path, () => `${newToken('operator')}\n`)).trim();
     if (/^[\x21-\x7e]+$/.test(token) && token.length >= MIN_TOKEN_LENGTH) return token;
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause);
@@ -28,8 +28,4 @@ export async function storedOperatorToken(dataDir: string): Promise<string> {
   }
   const message = `${path} holds no token of ${MIN_TOKEN_LENGTH} characters: delete it and start again`;
   throw new TributaryError('storage_unavailable', message, { path });
-}
-
-function newToken(): string {
-  return `tro_${randomBytes(32).toString('base64url')}\n`;
 }

@@ -2,6 +2,7 @@
 import { TributaryError } from '../../protocol/errors.js';
 import type { Readiness } from '../../protocol/http.js';
 import type { BlobStore, RunStore } from '../core/ports.js';
+import { streamOf } from '../engine/checkpoints.js';
 
 export interface ReadinessParts {
   readonly store: Pick<RunStore, 'run'>;
@@ -68,8 +69,5 @@ async function tried(what: string, work: () => Promise<unknown>): Promise<Tribut
 /** As an upload is received, up to where it would be kept. */
 async function writeSomething(blobs: ReadinessParts['blobs']): Promise<void> {
   const bytes = new TextEncoder().encode('readyz');
-  async function* body(): AsyncGenerator<Uint8Array> {
-    yield await Promise.resolve(bytes);
-  }
-  await (await blobs.stage(body(), bytes.byteLength)).discard();
+  await (await blobs.stage(streamOf([bytes]), bytes.byteLength)).discard();
 }

@@ -20,7 +20,7 @@ import type { ConversationParts, GatewayEngine, PresenceListener } from './socke
 import { converse, sayGoodbye } from './socket/conversation.js';
 import type { ClientSocket, NoServerEvents, Session, SocketData } from './socket/sessions.js';
 import { Sessions, clientRoom, runRoom } from './socket/sessions.js';
-import { Standing } from './socket/standing.js';
+import { StandingWatch } from './socket/standing.js';
 
 export interface GatewayOptions extends Omit<
   ConversationParts,
@@ -87,7 +87,12 @@ export function createSocketGateway(options: GatewayOptions): SocketGateway {
       const perSecond = options.connectionsPerSecond;
       const arrivals = new Pace({ burst: perSecond, perSecond });
       const sockets = (client?: Pick<Client, 'runId' | 'id'>) => socketsOf(io, client);
-      const standing = new Standing({ ...options, clients: engine, sockets, dismiss: sayGoodbye });
+      const standing = new StandingWatch({
+        ...options,
+        clients: engine,
+        sockets,
+        dismiss: sayGoodbye,
+      });
       ends.push(() => standing.close());
       io.use(admission(io, { ...options, arrivals, standing }));
       io.on('connection', (socket) => {

@@ -39,8 +39,8 @@ export class StorageRoom {
 
   /** In words, while uploads are refused; null where there is room, as far as is known. */
   get complaint(): string | null {
-    const isFresh = this.#refusal !== null && Date.now() - this.#refusal.at < STALE_MS;
-    return isFresh ? this.#refusal!.message : null;
+    const refusal = this.#refusal;
+    return refusal && Date.now() - refusal.at < STALE_MS ? refusal.message : null;
   }
 
   /** @throws TributaryError `storage_full` */

@@ -15,7 +15,6 @@ import type {
 import {
   SHA256_HEADER,
   blobStored,
-  enrolled,
   eventList,
   failure,
   ledgerKey,
@@ -26,7 +25,7 @@ import {
 } from '../../protocol/http.js';
 import type { Role, RunSpecInput } from '../../protocol/run.js';
 import type { OperatingApi } from './operating-api.js';
-import { operatingCalls } from './operating-api.js';
+import { operatingCalls, pathOf } from './operating-api.js';
 import { certificateProblem } from './tls.js';
 
 export interface Api extends OperatingApi {
@@ -44,6 +43,7 @@ export interface Api extends OperatingApi {
   pause(id: string): Promise<RunSummary>;
   resume(id: string): Promise<RunSummary>;
   stop(id: string): Promise<RunSummary>;
+  /** As `addSite`, with a token that does not expire. */
   enrol(id: string, name: string, role: Role): Promise<Enrolled>;
   /** Uploads bytes; the answer is their sha256. */
   putBlob(bytes: Uint8Array): Promise<string>;
@@ -99,22 +99,22 @@ export function connectApi(
     const response = body
       ? await send(method, path, JSON.stringify(body), { 'content-type': 'application/json' })
       : await send(method, path);
-    return schema.parse(await response.json());
+    return readAnswer(schema, response, base);
   };
 
+  const operating = operatingCalls(call);
   return {
-    ...operatingCalls(call),
+    ...operating,
     url: base,
     createRun: (spec) => call(runSummary, 'POST', '/runs', spec),
     runs: async () => (await call(runList, 'GET', '/runs')).runs,
     run: (id, from) => {
       const page = from === undefined ? '' : `?from=${from}`;
-      return call(runDetail, 'GET', `/runs/${encodeURIComponent(id)}${page}`);
+      return call(runDetail, 'GET', `${pathOf(id)}${page}`);
     },
-    round: (id, round) =>
-      call(roundDetail, 'GET', `/runs/${encodeURIComponent(id)}/rounds/${round}`),
+    round: (id, round) => call(roundDetail, 'GET', `${pathOf(id)}/rounds/${round}`),
     eventPage: async (id, from, limit) => {
-      const path = id === null ? '/events' : `/runs/${encodeURIComponent(id)}/events`;
+      const path = id === null ? '/events' : `${pathOf(id)}/events`;
       return (await call(eventList, 'GET', `${path}?from=${from}&limit=${limit}`)).events;
     },
     ledgerKey: async () => {
@@ -125,25 +125,34 @@ export function connectApi(
         throw error;
       }
     },
-    pause: (id) => call(runSummary, 'POST', `/runs/${encodeURIComponent(id)}/pause`),
-    resume: (id) => call(runSummary, 'POST', `/runs/${encodeURIComponent(id)}/resume`),
-    stop: (id) => call(runSummary, 'POST', `/runs/${encodeURIComponent(id)}/stop`),
-    enrol: (id, name, role) =>
-      call(enrolled, 'POST', `/runs/${encodeURIComponent(id)}/clients`, { name, role }),
+    pause: (id) => call(runSummary, 'POST', `${pathOf(id)}/pause`),
+    resume: (id) => call(runSummary, 'POST', `${pathOf(id)}/resume`),
+    stop: (id) => call(runSummary, 'POST', `${pathOf(id)}/stop`),
+    enrol: (id, name, role) => operating.addSite(id, { name, role }),
     async putBlob(bytes) {
       const sha256 = createHash('sha256').update(bytes).digest('hex');
       const response = await send('PUT', `/blobs/${sha256}`, bytes as Uint8Array<ArrayBuffer>, {
         [SHA256_HEADER]: sha256,
         'content-type': 'application/octet-stream',
       });
-      return blobStored.parse(await response.json()).sha256;
+      return (await readAnswer(blobStored, response, base)).sha256;
     },
     async model(id, version, { average = false } = {}) {
-      const path = `/runs/${encodeURIComponent(id)}/checkpoints/${version}`;
+      const path = `${pathOf(id)}/checkpoints/${version}`;
       const response = await send('GET', average ? `${path}/average` : path);
       return new Uint8Array(await response.arrayBuffer());
     },
   };
+}
+
+/** Some other server may be there, and answer whatever it is asked. */
+async function readAnswer<T>(schema: z.ZodType<T>, response: Response, base: string): Promise<T> {
+  try {
+    return schema.parse(await response.json());
+  } catch (cause) {
+    const message = `${base} answers, and not as a coordinator of this version does`;
+    throw new TributaryError('unreachable', message, undefined, { cause });
+  }
 }
 
 async function errorOf(response: Response): Promise<TributaryError> {

@@ -14,7 +14,8 @@ export async function readBytes(path: string): Promise<Uint8Array> {
 
 /** @throws TributaryError `bad_request` where a file cannot be read or is no JSON. */
 export async function readJson(path: string): Promise<unknown> {
-  return parseJson(Buffer.from(await readBytes(path)).toString('utf8'), path);
+  // Unlike a Buffer, it passes over the mark that Windows puts before UTF-8.
+  return parseJson(new TextDecoder().decode(await readBytes(path)), path);
 }
 
 /**

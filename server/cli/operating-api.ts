@@ -1,5 +1,6 @@
 /** The calls that say who takes part and who operates. */
 import type { z } from 'zod';
+import { TributaryError } from '../../protocol/errors.js';
 import type {
   Enrolled,
   Enrolment,
@@ -64,6 +65,15 @@ export function operatingCalls(call: Call): OperatingApi {
   };
 }
 
+/**
+ * Where a run is, behind `/v1`.
+ * @throws TributaryError `run_not_found` for no id, which would lead to the list of all runs.
+ */
+export function pathOf(run: string): string {
+  if (run === '') throw new TributaryError('run_not_found', 'the id of the run is empty');
+  return `/runs/${encodeURIComponent(run)}`;
+}
+
 function sitesOf(run: string): string {
-  return `/runs/${encodeURIComponent(run)}/clients`;
+  return `${pathOf(run)}/clients`;
 }

@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import { TributaryError } from '../../protocol/errors.js';
 import type { Enrolled } from '../../protocol/http.js';
+import { MAX_PAGE } from '../../protocol/http.js';
 import type { Api } from './api.js';
 import type { ConnectionOptions } from './connection.js';
 import { connect, operatorCommand } from './connection.js';
@@ -40,7 +41,10 @@ export function addRunCommands(program: Command): void {
   operatorCommand(run.command('show <id>'))
     .description('one run: its rounds, its clients, what it does now')
     .option('--round <number>', 'one round: who was invited, receipts, weights')
-    .option('--from <place>', '100 rounds from this one on, instead of the newest; the oldest is 1')
+    .option(
+      '--from <place>',
+      `${MAX_PAGE} rounds from this one on, instead of the newest; the oldest is 1`,
+    )
     .action(async (id: string, options: ConnectionOptions & { round?: string; from?: string }) => {
       const { round, from, json } = options;
       const [number, place] = [asked(round, '--round'), asked(from, '--from')];

@@ -263,7 +263,6 @@ export interface Store
 export type Change =
   | { readonly kind: 'run'; readonly runId: string }
   | { readonly kind: 'client'; readonly runId: string; readonly clientId: ClientId }
-  | { readonly kind: 'operator'; readonly name: string }
   /** Changes may have been missed, since the connection was lost for a while: look at everything. */
   | { readonly kind: 'anything' };
 

@@ -34,16 +34,19 @@ export function quorumOf(
   quorum: Quorum,
   { minUpdates, replacements = 0 }: Asked,
 ): QuorumStanding {
-  const count = counting(tally);
+  const count = countTraining(tally);
   const [invited, accepted, open] = [count(), count('accepted'), count('invited')];
   // Rounds that began before they said how many they want waited for everybody.
   const wanted = asked ?? invited;
   const needed = Math.max(quorum.min, minUpdates, Math.ceil(quorum.share * wanted - 1e-9));
 
-  const short = (available: number): string | null =>
-    available < needed
-      ? `quorum missed: ${available} updates of ${invited} invited, ${needed} needed`
-      : null;
+  /** @param toCome updates that may still arrive */
+  const short = (toCome: number): string | null => {
+    const most = accepted + toCome;
+    if (most >= needed) return null;
+    const updates = `${toCome > 0 ? 'at most ' : ''}${most} ${most === 1 ? 'update' : 'updates'}`;
+    return `quorum missed: ${updates} of ${invited} invited, ${needed} needed`;
+  };
   const lacking = (available: (role: Role) => number): string | null => {
     const role = quorum.required.find((r) => available(r) < Math.max(1, count(undefined, r)));
     return role ? `quorum missed: no update from a required ${role}` : null;
@@ -52,14 +55,15 @@ export function quorumOf(
   return {
     ...{ invited, accepted, open, wanted },
     complete: accepted >= wanted && lacked === null,
-    missing: lacked ?? short(accepted),
+    missing: lacked ?? short(0),
     hopeless:
       lacking((role) => count('accepted', role) + count('invited', role)) ??
-      short(accepted + open + replacements),
+      short(open + replacements),
   };
 }
 
-function counting(tally: readonly TallyRow[]) {
+/** Counts the training assignments of a round, in one state or in all, of one role or of all. */
+export function countTraining(tally: readonly TallyRow[]) {
   const rows = tally.filter((row) => row.kind === 'train');
   return (state?: TallyRow['state'], role?: Role): number =>
     rows.reduce(

@@ -92,6 +92,14 @@ export function needsUpdates({ phase }: Pick<Round, 'phase'>): boolean {
   return phase === 'waiting' || phase === 'training' || phase === 'aggregating';
 }
 
+/** The version of its run's newest model, seen from the newest round: its own, or its base's. */
+export function newestVersion({
+  version,
+  baseVersion,
+}: Pick<Round, 'version' | 'baseVersion'>): number {
+  return version ?? baseVersion;
+}
+
 /** Whether a version is one that the run's clients evaluate. */
 export function isEvaluated(
   { evaluateEvery, rounds }: Pick<RunSpec, 'evaluateEvery' | 'rounds'>,

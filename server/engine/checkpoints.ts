@@ -1,10 +1,11 @@
 /** Checkpoints at rest: the model, and what a rule sends down with it, as safetensors blobs. */
+import { Readable } from 'node:stream';
 import { TributaryError } from '../../protocol/errors.js';
 import type { TensorSpec } from '../../protocol/model.js';
 import { elements } from '../../protocol/model.js';
 import type { Tensor } from '../../protocol/safetensors.js';
 import { decodeSafetensors, encodeSafetensors } from '../../protocol/safetensors.js';
-import { tensorKey } from '../../protocol/update.js';
+import { isVectorName, tensorKey } from '../../protocol/update.js';
 import type { Layout } from '../core/layout.js';
 import { layoutOf } from '../core/layout.js';
 import type { Blob, BlobStore, StagedBlob } from '../core/ports.js';
@@ -22,7 +23,7 @@ export async function putBlob(
   blobs: Pick<BlobStore, 'stage'>,
   bytes: Uint8Array,
 ): Promise<StoredBlob> {
-  const staged = await blobs.stage(inPieces(bytes), bytes.byteLength);
+  const staged = await blobs.stage(streamOf(inPieces(bytes)), bytes.byteLength);
   await commitOrDiscard(staged);
   return { sha256: staged.sha256, bytes: staged.bytes };
 }
@@ -37,11 +38,15 @@ export async function commitOrDiscard(staged: StagedBlob): Promise<void> {
   }
 }
 
+/** What is there already, for whoever takes a stream. */
+export function streamOf<T>(items: Iterable<T>): AsyncIterable<T> {
+  return Readable.from(items);
+}
+
 /** A hash takes less than 2 GiB at a time. */
 const PIECE_BYTES = 16 * 1024 ** 2;
 
-// eslint-disable-next-line @typescript-eslint/require-await -- a stream of what is there already
-async function* inPieces(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+function* inPieces(bytes: Uint8Array): Generator<Uint8Array> {
   for (let start = 0; start < bytes.byteLength; start += PIECE_BYTES) {
     yield bytes.subarray(start, start + PIECE_BYTES);
   }
@@ -138,9 +143,8 @@ export async function putBroadcast(
   return putBlob(blobs, encodeSafetensors(Object.fromEntries(tensors)));
 }
 
-/** Names as clients keep them too (`client/kept.ts`). */
 function checkNames(names: readonly string[]): void {
-  const bad = names.find((name) => !/^[A-Za-z0-9_.-]+$/.test(name));
+  const bad = names.find((name) => !isVectorName(name));
   if (bad === undefined) return;
   const message = `the rule sends "${bad}", which is no name: use letters, digits, "_", "." and "-"`;
   throw new TributaryError('internal', message);

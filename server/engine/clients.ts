@@ -6,10 +6,10 @@ import type { EnrolledClient } from '../core/records.js';
 import { standingOf } from '../core/standing.js';
 import type { EnrolmentParts } from './enrolment.js';
 import { enrolment, mustBeSole, stateAtFirst } from './enrolment.js';
+import { runOf } from './known-runs.js';
 import type { Membership } from './membership.js';
 import { ROOT } from './membership.js';
 import { refusalOf } from './refusals.js';
-import { runOf } from './run-control.js';
 import { expiryOf, hashToken, newToken } from './tokens.js';
 
 interface Decision extends Pick<ClientChange, 'token' | 'sole'> {

@@ -1,40 +1,44 @@
 /** The engine: one loop a run, and the verbs that gateways call. */
 import { TributaryError } from '../../protocol/errors.js';
+import type { Assignment } from '../../protocol/messages.js';
 import { isLive } from '../../protocol/run.js';
 import type { EvaluationReport, Receipt } from '../../protocol/update.js';
 import { countedReport } from '../core/admission.js';
 import { referenceKernels } from '../core/kernels/reference.js';
 import type { Presence, StagedBlob } from '../core/ports.js';
-import type { AssignmentRecord, Client } from '../core/records.js';
+import type { AssignmentRecord, Client, Run } from '../core/records.js';
+import type { Round } from '../core/round.js';
+import { isOpen, newestVersion } from '../core/round.js';
 import { inlineAggregator } from './aggregator.js';
 import { assignmentMessage, openIdOf } from './assignments.js';
 import { membership } from './clients.js';
-import { isOpen } from '../core/round.js';
 import { createRun } from './creation.js';
 import { ROOT } from './membership.js';
 import { Loops } from './loops.js';
 import type { Engine, EngineParts, EngineTools } from './engine.js';
 import { maxUploadBytes, submit } from './intake.js';
 import type { FixedRun } from './known-runs.js';
-import { rememberedRuns } from './known-runs.js';
+import { rememberedRuns, runOf } from './known-runs.js';
 import { planFor } from './plan.js';
 import { Retention } from './retention.js';
-import { runControl, runOf } from './run-control.js';
+import { runControl } from './run-control.js';
 import { loadRuleOf } from './run-rule.js';
-import { rememberedStates } from './states.js';
+import { loadRuleState, rememberedStates } from './states.js';
 import { UnderWay } from './under-way.js';
 
 export function createEngine(engineParts: EngineParts): Engine {
-  const { kernels = referenceKernels } = engineParts;
+  const { store, blobs, clock, log, kernels = referenceKernels } = engineParts;
   const parts: EngineTools = {
     ...engineParts,
     kernels,
     aggregator: engineParts.aggregator ?? inlineAggregator({ ...engineParts, kernels }),
     retention: new Retention(engineParts, engineParts),
-    stateOf: rememberedStates(engineParts.blobs),
+    stateAt: rememberedStates(async (runId, version) => {
+      const checkpoint = await store.checkpoint(runId, version);
+      return loadRuleState(blobs, checkpoint?.stateSha256 ?? null);
+    }),
   };
   const { retention } = parts;
-  const { store, clock, log } = parts;
   const loops = new Loops(parts);
   const receiving = new UnderWay();
   /** A coordinator that is stopping may come to lead in that very moment. */
@@ -58,6 +62,21 @@ export function createEngine(engineParts: EngineParts): Engine {
       throw new TributaryError('assignment_unknown', `this client has no assignment "${id}"`);
     }
     return record;
+  };
+
+  /** What a client has to work on in a round; null where that is nothing. */
+  const openAssignment = async (
+    run: Run,
+    round: Round,
+    client: Client,
+  ): Promise<Assignment | null> => {
+    const id = isLive(run.status) ? openIdOf(round, client.id) : null;
+    const record = id === null ? null : await store.assignment(id);
+    if (!record || !isOpen(record, round)) return null;
+    await loadRuleOf(run, parts.ruleModules);
+    const checkpoint = await store.checkpoint(run.id, record.baseVersion);
+    const remainingMs = (round.deadline ?? clock.now()) - clock.now();
+    return checkpoint && assignmentMessage(run, record, checkpoint, remainingMs);
   };
 
   const trainingOf = async (client: Client, id: string): Promise<AssignmentRecord> => {
@@ -128,19 +147,12 @@ export function createEngine(engineParts: EngineParts): Engine {
 
     plan: async (client) => planFor(await readyRun(client.runId), client),
 
-    async openAssignments(client) {
-      const [run, round] = [
-        await runOf(parts, client.runId),
-        await store.currentRound(client.runId),
-      ];
-      if (!round || !isLive(run.status)) return [];
-      const id = openIdOf(round, client.id);
-      const record = id === null ? null : await store.assignment(id);
-      if (!record || !isOpen(record, round)) return [];
-      await loadRuleOf(run, parts.ruleModules);
-      const checkpoint = await store.checkpoint(run.id, record.baseVersion);
-      const remainingMs = (round.deadline ?? clock.now()) - clock.now();
-      return checkpoint ? [assignmentMessage(run, record, checkpoint, remainingMs)] : [];
+    async welcome(client) {
+      const run = await runOf(parts, client.runId);
+      const round = await store.currentRound(client.runId);
+      const open = round ? await openAssignment(run, round, client) : null;
+      const version = round ? newestVersion(round) : 0;
+      return { status: run.status, version, assignments: open ? [open] : [] };
     },
 
     heard: ({ runId }, assignmentId) => loops.heard(runId, assignmentId),

@@ -1,13 +1,13 @@
 /** The engine's face: what gateways, commands and tests may ask of it. */
 import type { GivenWeight, Plan } from '../../protocol/http.js';
-import type { Assignment } from '../../protocol/messages.js';
+import type { Welcome } from '../../protocol/messages.js';
 import type { Kernels } from '../core/kernels/kernels.js';
-import type { RuleState } from '../core/rules/rule.js';
 import type { Aggregator } from './aggregator.js';
 import type { Meter } from './meter.js';
 import type { Retention } from './retention.js';
 import type { Membership } from './membership.js';
 import type { RunControl } from './run-control.js';
+import type { StateAt } from './states.js';
 import type { EvaluationReport, Receipt } from '../../protocol/update.js';
 import type {
   BlobStore,
@@ -69,8 +69,8 @@ export interface EngineTools extends EngineParts {
   readonly kernels: Kernels;
   readonly aggregator: Aggregator;
   readonly retention: Retention;
-  /** What a run's rule has kept, by the blob of the state; see `rememberedStates`. */
-  readonly stateOf: (runId: string, sha256: string | null) => Promise<RuleState>;
+  /** See `rememberedStates`. */
+  readonly stateAt: StateAt;
 }
 
 export interface Engine extends Membership, RunControl {
@@ -99,8 +99,8 @@ export interface Engine extends Membership, RunControl {
   left(client: Client): void;
   /** What its run will ask of a client. */
   plan(client: Pick<Client, 'runId' | 'role'>): Promise<Plan>;
-  /** What a client that (re)connects has to work on. */
-  openAssignments(client: Client): Promise<Assignment[]>;
+  /** How its run stands, and what a client that (re)connects has to work on. */
+  welcome(client: Client): Promise<Pick<Welcome, 'status' | 'version' | 'assignments'>>;
   /** A client is at work on an assignment of its own: its lease begins anew. */
   heard(client: Client, assignmentId: string): void;
   /** Takes an upload by `work`; the lease of its assignment does not run out meanwhile. */

@@ -4,14 +4,13 @@ import { TributaryError, parse } from '../../protocol/errors.js';
 import type { ClientState } from '../../protocol/http.js';
 import { plainName } from '../../protocol/model.js';
 import type { Role } from '../../protocol/run.js';
-import { isLive } from '../../protocol/run.js';
 import type { ClientCount } from '../core/ports.js';
 import type { EnrolledClient, Run } from '../core/records.js';
 import type { EngineTools } from './engine.js';
+import { liveRunOf } from './known-runs.js';
 import type { EnrolOptions, Membership, Ticket } from './membership.js';
 import { ITSELF, ROOT } from './membership.js';
 import { loadOwnRule } from './own-rules.js';
-import { runOf } from './run-control.js';
 import { composedRule } from './run-rule.js';
 import { expiryOf, hashToken, newToken, tokenFrom } from './tokens.js';
 
@@ -25,11 +24,11 @@ export type EnrolmentParts = Pick<EngineTools, 'store' | 'clock' | 'ruleModules'
 export function enrolment(parts: EnrolmentParts): Pick<Membership, 'enrol' | 'enrolItself'> {
   return {
     async enrol(runId, name, role, options = {}) {
-      return insert(parts, await liveRun(parts, runId), { name, role, ...options });
+      return insert(parts, await liveRunOf(parts, runId), { name, role, ...options });
     },
 
     async enrolItself(runId, wanted, key) {
-      const run = await liveRun(parts, runId);
+      const run = await liveRunOf(parts, runId);
       if (run.spec.join === 'token') {
         const message = `run "${runId}" takes only clients that have a token from its operator`;
         throw new TributaryError('forbidden', message);
@@ -47,12 +46,6 @@ export function enrolment(parts: EnrolmentParts): Pick<Membership, 'enrol' | 'en
       }
     },
   };
-}
-
-async function liveRun(parts: EnrolmentParts, runId: string): Promise<Run> {
-  const run = await runOf(parts, runId);
-  if (isLive(run.status)) return run;
-  throw new TributaryError('run_over', `run "${runId}" is ${run.status}`);
 }
 
 /** The state of a client that is new, or that an operator takes back. */

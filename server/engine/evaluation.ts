@@ -1,6 +1,7 @@
 /** Evaluation reports of a cohort, by site and pooled. */
 import type { Evaluation } from '../../protocol/http.js';
 import type { Metrics } from '../../protocol/metrics.js';
+import type { EvaluationReport } from '../../protocol/update.js';
 import type { AssignmentRecord } from '../core/records.js';
 
 /**
@@ -23,14 +24,15 @@ export function pooled(version: number, records: readonly AssignmentRecord[]): E
     numExamples: reports.reduce((sum, { numExamples }) => sum + numExamples, 0),
     pooled: Object.fromEntries(names.map((name) => [name, mean(name)])),
     sites: Object.fromEntries(
-      reports.map(({ clientId, numExamples, sums }) => [
-        clientId,
-        { numExamples, metrics: divided(sums, numExamples) },
+      reports.map((report) => [
+        report.clientId,
+        { numExamples: report.numExamples, metrics: meansOf(report) },
       ]),
     ),
   };
 }
 
-function divided(sums: Metrics, by: number): Metrics {
-  return Object.fromEntries(Object.entries(sums).map(([name, sum]) => [name, sum / by]));
+/** Means over the examples of a report. */
+export function meansOf({ numExamples, sums }: EvaluationReport): Metrics {
+  return Object.fromEntries(Object.entries(sums).map(([name, sum]) => [name, sum / numExamples]));
 }

@@ -235,10 +235,9 @@ async function weightOf(
   composed: RunRule,
   facts: UpdateFacts,
   { runId, baseVersion }: AssignmentRecord,
-  { store, stateOf }: EngineTools,
+  { stateAt }: EngineTools,
 ): Promise<number | undefined> {
   const { rule, options } = composed;
   if (!rule.weightOf) return undefined;
-  const checkpoint = await store.checkpoint(runId, baseVersion);
-  return rule.weightOf(facts, options, await stateOf(runId, checkpoint?.stateSha256 ?? null));
+  return rule.weightOf(facts, options, await stateAt(runId, baseVersion));
 }

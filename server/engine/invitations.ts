@@ -18,7 +18,7 @@ export async function begin(
   await requireSound(scene, base);
   const at = parts.clock.now();
   const { deadlineMs } = run.spec;
-  const assignments = trainingFor(scene, cohort);
+  const assignments = assignmentsFor(scene, cohort);
   const began = await commit(
     scene,
     { type: 'begin', at, deadline: at + deadlineMs, wanted },
@@ -39,7 +39,7 @@ export async function replace(scene: Scene, cohort: readonly Candidate[]): Promi
   const { round, parts, run } = scene;
   const base = await checkpointOf(scene, round.baseVersion);
   const at = parts.clock.now();
-  const assignments = trainingFor(scene, cohort);
+  const assignments = assignmentsFor(scene, cohort);
   const events = [event(scene, 'round-extended', { cohort: idsOf(cohort) })];
   if (!(await commit(scene, { type: 'extend', at }, { assignments, events }))) return;
   const invited = cohort.length;
@@ -60,7 +60,7 @@ export async function drop(
   parts.transport.closed(run.id, client, assignment, reason);
 }
 
-function trainingFor({ round }: Scene, cohort: readonly Candidate[]): NewAssignment[] {
+function assignmentsFor({ round }: Scene, cohort: readonly Candidate[]): NewAssignment[] {
   return cohort.map((client) => newAssignment(round, 'train', client, round.baseVersion));
 }
 

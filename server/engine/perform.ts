@@ -8,7 +8,7 @@ import { TributaryError } from '../../protocol/errors.js';
 import type { AssignmentRecord } from '../core/records.js';
 import type { Duty } from '../core/duties.js';
 import type { Candidate, RoundEvent } from '../core/round.js';
-import { isEvaluated, openRound } from '../core/round.js';
+import { isEvaluated, newestVersion, openRound } from '../core/round.js';
 import type { AggregationResult } from './aggregation.js';
 import { assignmentMessage, newAssignment } from './assignments.js';
 import { backOff } from './back-off.js';
@@ -219,7 +219,7 @@ export async function stop(
   const events = [event(scene, 'run-stopped', { reason, by })];
   if (!(await commit(scene, last, { run: stopped, byOperator: true, events }))) return false;
   onStopped();
-  announce(scene, { round: round.number, version: round.version ?? round.baseVersion, ...stopped });
+  announce(scene, { round: round.number, version: newestVersion(round), ...stopped });
   // The run is stopped already: an error now would make the operator think that it is not.
   await afterAbandoning(scene, reason).catch((err: unknown) =>
     parts.log.warn({ runId: scene.run.id, err }, 'updates are left to the next start'),

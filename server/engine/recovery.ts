@@ -1,7 +1,7 @@
 /** What the next start, or the next attempt, makes good. */
 import type { AssignmentRecord, Run } from '../core/records.js';
 import type { Round } from '../core/round.js';
-import { isOpen } from '../core/round.js';
+import { isOpen, newestVersion } from '../core/round.js';
 import { assignmentMessage } from './assignments.js';
 import type { EngineTools } from './engine.js';
 import type { Scene } from './scene.js';
@@ -21,7 +21,7 @@ export async function catchUp(scene: Scene): Promise<void> {
     tellEnded(scene, done, records);
   }
   await assignAgain(scene);
-  const version = round.version ?? round.baseVersion;
+  const version = newestVersion(round);
   announce(scene, { round: round.number, version, status: run.status, reason: run.reason });
 }
 

@@ -29,7 +29,7 @@ export class Retention {
   readonly #deleting = new UnderWay();
   #sweeping: Promise<unknown> = Promise.resolve();
   #cancelWake: (() => void) | null = null;
-  #round = 0;
+  #turn = 0;
 
   constructor(
     private readonly parts: Pick<EngineParts, 'store' | 'blobs' | 'clock' | 'meter' | 'log'>,
@@ -47,7 +47,7 @@ export class Retention {
   async stop(): Promise<void> {
     this.#cancelWake?.();
     this.#cancelWake = null;
-    this.#round++;
+    this.#turn++;
     await Promise.all([this.#sweeping, this.#deleting.settled()]);
   }
 
@@ -72,8 +72,8 @@ export class Retention {
   /** Looks at every blob once. */
   async sweep(): Promise<void> {
     const { store, blobs, clock, log } = this.parts;
-    const turn = this.#round;
-    const isOver = (): boolean => turn !== this.#round;
+    const turn = this.#turn;
+    const isOver = (): boolean => turn !== this.#turn;
     for (const { id } of await store.runs()) {
       if (isOver()) return;
       await this.#release(await store.expireCheckpoints(id));

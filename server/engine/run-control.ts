@@ -1,9 +1,9 @@
 /** What operators do to a run that is under way: pause it, resume it, stop it. */
 import { TributaryError } from '../../protocol/errors.js';
 import type { RunStatus } from '../../protocol/run.js';
-import { isLive } from '../../protocol/run.js';
 import type { Run } from '../core/records.js';
 import type { EngineTools } from './engine.js';
+import { liveRunOf, runOf } from './known-runs.js';
 import { ROOT } from './membership.js';
 import type { Loops } from './loops.js';
 import type { Cause } from './perform.js';
@@ -22,22 +22,8 @@ export interface RunControl {
   stopRun(runId: string, reason: string, by?: string): Promise<Run>;
 }
 
-/** @throws TributaryError `run_not_found` */
-export async function runOf({ store }: Pick<EngineTools, 'store'>, runId: string): Promise<Run> {
-  const run = await store.run(runId);
-  if (!run) throw new TributaryError('run_not_found', `there is no run "${runId}"`);
-  return run;
-}
-
 export function runControl(parts: EngineTools, loops: Loops): RunControl {
   const { store, clock } = parts;
-
-  /** A run that may still go on. Each caller may find it over a moment later. */
-  const liveRun = async (runId: string): Promise<Run> => {
-    const run = await runOf(parts, runId);
-    if (isLive(run.status)) return run;
-    throw new TributaryError('run_over', `run "${runId}" is ${run.status} already`);
-  };
 
   const turn = async (
     runId: string,
@@ -48,7 +34,7 @@ export function runControl(parts: EngineTools, loops: Loops): RunControl {
     const event = { at: clock.now(), type, body: { reason: why, by } };
     const reason = to === 'paused' ? why : null;
     if (!(await store.setStatus(runId, [from], { status: to, reason, event }))) {
-      const { status } = await liveRun(runId);
+      const { status } = await liveRunOf(parts, runId);
       throw new TributaryError('conflict', `run "${runId}" is ${status}, not ${from}`);
     }
     loops.poke(runId);
@@ -61,7 +47,7 @@ export function runControl(parts: EngineTools, loops: Loops): RunControl {
 
     async stopRun(runId, reason, by = ROOT) {
       for (;;) {
-        const run = await liveRun(runId);
+        const run = await liveRunOf(parts, runId);
         const round = await store.currentRound(runId);
         if (!round) throw new TributaryError('run_over', `run "${runId}" has no round`);
         // It ended between the two looks: the next one finds the run over too.

@@ -10,6 +10,7 @@ import type { View } from '../core/duties.js';
 import { duties } from '../core/duties.js';
 import type { Run } from '../core/records.js';
 import type { Candidate, Round } from '../core/round.js';
+import { newestVersion } from '../core/round.js';
 import { Attendance } from './attendance.js';
 import { backOff } from './back-off.js';
 import type { EngineTools } from './engine.js';
@@ -169,7 +170,7 @@ export class RunLoop {
     const before = this.told;
     this.told = run.status;
     if (before === null || before === run.status) return;
-    announce(scene, { round: round.number, version: round.version ?? round.baseVersion });
+    announce(scene, { round: round.number, version: newestVersion(round) });
   }
 
   /** Where another engine ended the run meanwhile, clients were just told otherwise: once more, then. */

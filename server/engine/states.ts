@@ -117,19 +117,19 @@ function notFloat64(name: string): TributaryError {
 /** Runs whose state is kept in memory. */
 const MOST_RUNS = 8;
 
+/** What a run's rule had kept at a version of its model. Versions never change. */
+export type StateAt = (runId: string, version: number) => Promise<RuleState>;
+
 /**
  * Loads states for weighing, and keeps the last one of each run: all uploads of a round ask for the
  * same one, and runs take turns. Of so many runs only, the one longest unasked goes first. A failure
  * is not kept.
  */
-export function rememberedStates(
-  blobs: BlobStore,
-): (runId: string, sha256: string | null) => Promise<RuleState> {
-  const last = new Map<string, { sha256: string | null; state: Promise<RuleState> }>();
-  return (runId, sha256) => {
+export function rememberedStates(load: StateAt): StateAt {
+  const last = new Map<string, { version: number; state: Promise<RuleState> }>();
+  return (runId, version) => {
     const known = last.get(runId);
-    const entry =
-      known?.sha256 === sha256 ? known : { sha256, state: loadRuleState(blobs, sha256) };
+    const entry = known?.version === version ? known : { version, state: load(runId, version) };
     last.delete(runId);
     last.set(runId, entry);
     entry.state.catch(() => {

@@ -3,7 +3,6 @@
  * bytes as one that joins over the network, but reads checkpoints from the blob store and hands its
  * uploads to the engine.
  */
-import { Readable } from 'node:stream';
 import { abortReason } from '../../client/abort.js';
 import { copyParams, copyVectors, readParams, readVectors } from '../../client/checkpoint.js';
 import { sha256Of } from '../../client/digest.js';
@@ -18,6 +17,7 @@ import type { Receipt } from '../../protocol/update.js';
 import type { Loopback } from '../adapters/loopback.js';
 import type { BlobStore } from '../core/ports.js';
 import type { Client } from '../core/records.js';
+import { streamOf } from '../engine/checkpoints.js';
 import type { Engine } from '../engine/engine.js';
 import type { Schedule } from './schedule.js';
 
@@ -174,7 +174,7 @@ class SimulatedClient {
     return async () => {
       if (result.keep) await this.#kept.hold(id, await sha256Of(update), result.keep);
       const limit = await engine.maxUploadBytes(client, id);
-      const staged = await blobs.stage(Readable.from([update]), limit);
+      const staged = await blobs.stage(streamOf([update]), limit);
       const receipt = await engine.submit(client, id, staged);
       this.#kept.recorded(receipt);
       this.options.onReceipt?.(receipt);

@@ -204,14 +204,7 @@ describe('the tensors of an update', () => {
 
   it('are named in the error, however long and odd the name', () => {
     const entries = upload([`delta/${'\n"'.repeat(5000)}`, f32([1])]);
-    expect(() => checkTensors(entries, specs, [])).toThrow(
-      expect.objectContaining({ message: expect.not.stringContaining('\n') as string }),
-    );
-    try {
-      checkTensors(entries, specs, []);
-    } catch (error) {
-      expect((error as Error).message.length).toBeLessThan(1000);
-    }
+    expect(() => checkTensors(entries, specs, [])).toThrow(/^[^\n]{1,999}$/);
   });
 });
 

@@ -107,6 +107,7 @@ describe('a combination rule', () => {
   });
 
   it('asks inner products of deltas and auxiliary vectors, whole or tensor by tensor', async () => {
+    expect.hasAssertions();
     const updates = cohort(3, 7);
     const layout = layoutFor(7, { a: 4, b: 3 });
     await aggregate(

@@ -162,7 +162,8 @@ describe('a client that answered nothing when the collection closed', () => {
     const [old] = world.player('cyd').assigned;
     expect(world.player('cyd').closed).toContain(old.id);
     expect(await world.phases()).toEqual(['1.1 evaluating']);
-    expect(await life.engine.openAssignments(world.player('cyd').client)).toEqual([]);
+    const { assignments } = await life.engine.welcome(world.player('cyd').client);
+    expect(assignments).toEqual([]);
     const receipt = await world.player('cyd').upload(old);
     expect(receipt).toMatchObject({ status: 'late', error: { code: 'late' } });
     await world.play();

@@ -117,7 +117,7 @@ describe('a run without enough updates', () => {
     expect(world.clock.now() - start).toBe(4 * times.deadlineMs + 1_000 + 2_000 + 4_000);
     const run = await world.store.run(world.run.id);
     expect(run?.status).toBe('failed');
-    expect(run?.reason).toContain('1 updates of 2 invited, 2 needed');
+    expect(run?.reason).toContain('1 update of 2 invited, 2 needed');
     expect(world.player('ada').heard.at(-1)).toMatchObject({ status: 'failed' });
     expect(await world.leftovers()).toEqual([]);
   });

@@ -112,7 +112,9 @@ describe('a paused run', () => {
     await engine.pauseRun(world.run.id, 'wait');
     await expect(engine.enrol(world.run.id, 'cyd', 'source')).resolves.toBeDefined();
     const { client, assigned } = world.player('Bo');
-    expect((await engine.openAssignments(client)).map(({ id }) => id)).toEqual([assigned[0].id]);
+    const { status, assignments } = await engine.welcome(client);
+    expect(status).toBe('paused');
+    expect(assignments.map(({ id }) => id)).toEqual([assigned[0].id]);
   });
 });
 

@@ -3,7 +3,13 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { createMemoryBlobStore } from '../../server/adapters/blob-memory.js';
 import type { Blob, BlobStore } from '../../server/core/ports.js';
 import type { RuleState } from '../../server/core/rules/rule.js';
-import { loadState, putState, rememberedStates } from '../../server/engine/states.js';
+import type { StateAt } from '../../server/engine/states.js';
+import {
+  loadRuleState,
+  loadState,
+  putState,
+  rememberedStates,
+} from '../../server/engine/states.js';
 import { ODD_RULE, nothing, register } from './support/odd-rule.js';
 import { World } from './support/world.js';
 
@@ -94,6 +100,11 @@ describe('states for weighing', () => {
     return { blobs: { ...inner, open }, opened, bytes: () => bytes };
   }
 
+  /** The states of versions 0, 1, … of every run. */
+  function statesIn(blobs: BlobStore, hashes: readonly (string | null)[]): StateAt {
+    return (_run, version) => loadRuleState(blobs, hashes[version]);
+  }
+
   function stateOf(round: number): RuleState {
     return {
       tensors: {
@@ -107,7 +118,8 @@ describe('states for weighing', () => {
 
   it('have what the rule kept, and not the vectors of optimizer and steps', async () => {
     const { blobs, bytes } = counted();
-    const state = await rememberedStates(blobs)('run', await putState(blobs, stateOf(4)));
+    const states = rememberedStates(statesIn(blobs, [await putState(blobs, stateOf(4))]));
+    const state = await states('run', 0);
     expect(state).toEqual({
       tensors: { 'rule.control': Float64Array.of(4, -4) },
       values: { 'rule.round': 4, 'optimizer.steps': 8 },
@@ -117,33 +129,32 @@ describe('states for weighing', () => {
 
   it('are loaded once a round, though runs take turns', async () => {
     const { blobs, opened } = counted();
-    const states = rememberedStates(blobs);
-    const [a, b, next] = [
+    const hashes = [
       await putState(blobs, stateOf(1)),
       await putState(blobs, stateOf(2)),
       await putState(blobs, stateOf(3)),
     ];
+    const states = rememberedStates(statesIn(blobs, hashes));
     for (let upload = 0; upload < 5; upload++) {
-      expect((await states('first', a)).values).toMatchObject({ 'rule.round': 1 });
-      expect((await states('second', b)).values).toMatchObject({ 'rule.round': 2 });
+      expect((await states('first', 0)).values).toMatchObject({ 'rule.round': 1 });
+      expect((await states('second', 1)).values).toMatchObject({ 'rule.round': 2 });
     }
-    expect((await states('first', next)).values).toMatchObject({ 'rule.round': 3 });
-    expect(opened).toEqual([a, b, next]);
+    expect((await states('first', 2)).values).toMatchObject({ 'rule.round': 3 });
+    expect(opened).toEqual(hashes);
   });
 
   it('are kept for few runs, and failures for none', async () => {
     const { blobs, opened } = counted();
-    const states = rememberedStates(blobs);
-    const sha256 = await putState(blobs, stateOf(1));
-    for (let run = 0; run < 20; run++) await states(`run ${run}`, sha256);
-    await states('run 19', sha256);
+    const missing = 'a'.repeat(64);
+    const states = rememberedStates(statesIn(blobs, [await putState(blobs, stateOf(1)), missing]));
+    for (let run = 0; run < 20; run++) await states(`run ${run}`, 0);
+    await states('run 19', 0);
     expect(opened).toHaveLength(20);
-    await states('run 0', sha256);
+    await states('run 0', 0);
     expect(opened).toHaveLength(21);
 
-    const missing = 'a'.repeat(64);
     for (let attempt = 0; attempt < 2; attempt++) {
-      await expect(states('run', missing)).rejects.toMatchObject({ code: 'blob_damaged' });
+      await expect(states('run', 1)).rejects.toMatchObject({ code: 'blob_damaged' });
     }
     expect(opened.slice(-2)).toEqual([missing, missing]);
   });

@@ -1,18 +1,19 @@
 /** kill -9 of a coordinator that brought its own PostgreSQL, and of that PostgreSQL too. */
-import { readFile, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { enterableTempDirectory } from '../../server/adapters/postgres/account.js';
-import { dataDirectoryOf } from '../../server/adapters/postgres/cluster.js';
 import { isAlive } from '../../server/adapters/postgres/processes.js';
 import { endCommands } from '../support/command.js';
 import type { CoordinatorProcess } from '../support/coordinator-process.js';
 import { serveProcess, stopLeftPostgres } from '../support/coordinator-process.js';
 import { eventually } from '../support/database.js';
 import { Gate } from '../support/gate.js';
+import type { Participant } from '../support/participant.js';
 import { dismissAll, participate } from '../support/participant.js';
-import { initialModel, plainRun, plainTrainer } from '../support/plain-task.js';
-import { simulateRun } from '../support/simulated-run.js';
+import { plainRun } from '../support/plain-task.js';
+import { postmasterOf } from '../support/postmaster.js';
+import { plainCheckpoints } from '../support/simulated-run.js';
 import { createPlainRun } from '../support/stage.js';
 
 const EXAMPLES: Readonly<Record<string, number>> = { ada: 30, bob: 50 };
@@ -37,22 +38,28 @@ function participants(url: string, tokens: Readonly<Record<string, string>>, gat
   );
 }
 
-/** What the run comes to where nothing is in its way. */
-async function undisturbed(): Promise<string[]> {
-  const players = NAMES.map((name) => {
-    return { name, role: 'source' as const, train: plainTrainer(name, EXAMPLES[name]) };
-  });
-  const { checkpoints } = await simulateRun({ spec, init: initialModel, players });
-  return checkpoints.slice(1).map(({ sha256 }) => sha256);
-}
-
 async function checkpointsOf({ api }: CoordinatorProcess, run: string): Promise<(string | null)[]> {
   return (await api.run(run)).history.map(({ checkpointSha256 }) => checkpointSha256);
 }
 
-async function postmasterOf(folder: string): Promise<number> {
-  const path = join(dataDirectoryOf(join(folder, 'postgres')), 'postmaster.pid');
-  return Number((await readFile(path, 'utf8')).split('\n')[0]);
+/** Where the coordinator has its database. */
+function postgresIn(folder: string): string {
+  return join(folder, 'postgres');
+}
+
+async function expectAsIfNothingHappened(
+  coordinator: CoordinatorProcess,
+  run: string,
+  clients: readonly Participant[],
+): Promise<void> {
+  const summaries = await Promise.all(clients.map(({ ended }) => ended));
+  expect(summaries.map(({ status }) => status)).toEqual(['completed', 'completed']);
+  expect(clients.map(({ began }) => began)).toEqual([
+    [1, 2, 3],
+    [1, 2, 3],
+  ]);
+  const undisturbed = await plainCheckpoints(spec, EXAMPLES);
+  expect(await checkpointsOf(coordinator, run)).toEqual(undisturbed.slice(1));
 }
 
 describe('a coordinator with its own PostgreSQL', () => {
@@ -64,11 +71,11 @@ describe('a coordinator with its own PostgreSQL', () => {
     const [ada, bob] = participants(coordinator.url, run.tokens, gates);
 
     await ada.receipt(1);
-    const postgres = await postmasterOf(dataDir);
+    const postgres = await postmasterOf(postgresIn(dataDir));
     await coordinator.kill();
     expect(isAlive(postgres), 'the database outlives the coordinator').toBe(true);
     await coordinator.start();
-    expect(await postmasterOf(dataDir), 'and is adopted by the next').toBe(postgres);
+    expect(await postmasterOf(postgresIn(dataDir)), 'and is adopted by the next').toBe(postgres);
     gates[0].open();
 
     await ada.receipt(2);
@@ -76,18 +83,12 @@ describe('a coordinator with its own PostgreSQL', () => {
     await coordinator.kill();
     await eventually('the database is gone', () => Promise.resolve(!isAlive(postgres) || null));
     await coordinator.start();
-    expect(await postmasterOf(dataDir)).not.toBe(postgres);
+    expect(await postmasterOf(postgresIn(dataDir))).not.toBe(postgres);
     gates[1].open();
 
-    const summaries = await Promise.all([ada.ended, bob.ended]);
-    expect(summaries.map(({ status }) => status)).toEqual(['completed', 'completed']);
-    expect([ada.began, bob.began]).toEqual([
-      [1, 2, 3],
-      [1, 2, 3],
-    ]);
-    expect(await checkpointsOf(coordinator, run.id)).toEqual(await undisturbed());
+    await expectAsIfNothingHappened(coordinator, run.id, [ada, bob]);
 
-    const last = await postmasterOf(dataDir);
+    const last = await postmasterOf(postgresIn(dataDir));
     expect(await coordinator.stop()).toMatchObject({ code: 0 });
     expect(isAlive(last), 'a clean stop takes the database with it').toBe(false);
   });
@@ -102,10 +103,10 @@ describe('a coordinator with its own PostgreSQL', () => {
 
     const killIt = async (): Promise<void> => {
       const { pid } = coordinator;
-      const killed = await postmasterOf(folder);
+      const killed = await postmasterOf(postgresIn(folder));
       process.kill(killed, 'SIGKILL');
       await eventually('another one runs', async () => {
-        const found = await postmasterOf(folder).catch(() => killed);
+        const found = await postmasterOf(postgresIn(folder)).catch(() => killed);
         return found === killed ? null : true;
       });
       await eventually('/readyz says 200', async () =>
@@ -118,22 +119,16 @@ describe('a coordinator with its own PostgreSQL', () => {
     gates[0].open();
 
     await Promise.all([ada.receipt(2), bob.training(2)]);
-    const adopted = await postmasterOf(folder);
+    const adopted = await postmasterOf(postgresIn(folder));
     await coordinator.kill();
     await coordinator.start();
-    expect(await postmasterOf(folder)).toBe(adopted);
+    expect(await postmasterOf(postgresIn(folder))).toBe(adopted);
     await killIt();
     gates[1].open();
 
-    const summaries = await Promise.all([ada.ended, bob.ended]);
-    expect(summaries.map(({ status }) => status)).toEqual(['completed', 'completed']);
-    expect([ada.began, bob.began]).toEqual([
-      [1, 2, 3],
-      [1, 2, 3],
-    ]);
-    expect(await checkpointsOf(coordinator, run.id)).toEqual(await undisturbed());
+    await expectAsIfNothingHappened(coordinator, run.id, [ada, bob]);
 
-    const last = await postmasterOf(folder);
+    const last = await postmasterOf(postgresIn(folder));
     const { code, stderr } = await coordinator.stop();
     expect(code).toBe(0);
     expect(stderr).toContain(`PostgreSQL (process ${adopted}) has ended: launching it again`);

@@ -17,10 +17,10 @@ import { checkpointsOf, eventually, openDatabase } from '../support/database.js'
 import { Gate } from '../support/gate.js';
 import type { Participant, ParticipantOptions } from '../support/participant.js';
 import { dismissAll, participate } from '../support/participant.js';
-import { initialModel, plainEvaluator, plainRun, plainTrainer } from '../support/plain-task.js';
+import { plainEvaluator, plainRun } from '../support/plain-task.js';
 import type { TestDatabase } from '../support/postgres.js';
 import { testDatabase } from '../support/postgres.js';
-import { simulateRun } from '../support/simulated-run.js';
+import { plainCheckpoints } from '../support/simulated-run.js';
 import type { CreatedRun } from '../support/stage.js';
 import { createPlainRun } from '../support/stage.js';
 
@@ -43,11 +43,7 @@ let look: Database;
 let coordinator: CoordinatorProcess;
 
 beforeAll(async () => {
-  const players = NAMES.map((name) => {
-    return { name, role: 'source' as const, train: plainTrainer(name, EXAMPLES[name]) };
-  });
-  const { checkpoints } = await simulateRun({ spec, init: initialModel, players });
-  undisturbed = checkpoints.map(({ sha256 }) => sha256);
+  undisturbed = await plainCheckpoints(spec, EXAMPLES);
   database = await testDatabase();
   dataDir = await mkdtemp(join(tmpdir(), 'tributary-crash-'));
   look = await openDatabase(database.url);
@@ -74,6 +70,15 @@ async function joinAll(
     return [name, participate({ ...common, ...optionsOf(name) })] as const;
   });
   return { run, clients: Object.fromEntries(clients) };
+}
+
+/** The second training of cyd waits until the gate is open. */
+async function joinAllCydHeld() {
+  const held = new Gate();
+  const joined = await joinAll((name) => ({
+    hold: (round) => (name === 'cyd' && round === 2 ? held.pass() : undefined),
+  }));
+  return { ...joined, held };
 }
 
 /** kill -9, and up again. */
@@ -126,10 +131,7 @@ function expectTrainedOnce(clients: Record<string, Participant>): void {
 
 describe('a coordinator that is killed', () => {
   it('in the middle of training keeps the receipts that it gave, and takes the others after', async () => {
-    const held = new Gate();
-    const { run, clients } = await joinAll((name) => ({
-      hold: (round) => (name === 'cyd' && round === 2 ? held.pass() : undefined),
-    }));
+    const { run, clients, held } = await joinAllCydHeld();
     await Promise.all([clients.ada.receipt(2), clients.bob.receipt(2), clients.cyd.training(2)]);
     await coordinator.kill();
     // Its training ends while nobody is there to take the result.
@@ -160,10 +162,7 @@ describe('a coordinator that is killed', () => {
   });
 
   it('in the middle of a commit commits once', async () => {
-    const held = new Gate();
-    const { run, clients } = await joinAll((name) => ({
-      hold: (round) => (name === 'cyd' && round === 2 ? held.pass() : undefined),
-    }));
+    const { run, clients, held } = await joinAllCydHeld();
     await clients.cyd.training(2);
     const blocker = await openDatabase(database.url);
     try {
@@ -223,10 +222,7 @@ describe('a coordinator that is killed', () => {
 
 describe('a coordinator that is stopped', () => {
   it('by SIGTERM lets its clients know, and goes on with them when it is started again', async () => {
-    const held = new Gate();
-    const { run, clients } = await joinAll((name) => ({
-      hold: (round) => (name === 'cyd' && round === 2 ? held.pass() : undefined),
-    }));
+    const { run, clients, held } = await joinAllCydHeld();
     await Promise.all([clients.ada.receipt(2), clients.bob.receipt(2), clients.cyd.training(2)]);
     expect(await coordinator.stop()).toMatchObject({ code: 0, stderr: '' });
     const { error } = await clients.cyd.log.nth('disconnected');

@@ -2,23 +2,22 @@
  * PostgreSQL is killed under a coordinator that lives, and comes back: no receipt that was not
  * stored, a clear state meanwhile, and the run goes on by itself.
  */
-import { readFile, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { enterableTempDirectory } from '../../server/adapters/postgres/account.js';
-import { dataDirectoryOf } from '../../server/adapters/postgres/cluster.js';
 import type { EmbeddedPostgres } from '../../server/adapters/postgres/embedded.js';
 import { startEmbeddedPostgres } from '../../server/adapters/postgres/embedded.js';
-import { isAlive } from '../../server/adapters/postgres/processes.js';
 import { endCommands } from '../support/command.js';
 import type { CoordinatorProcess } from '../support/coordinator-process.js';
 import { serveProcess } from '../support/coordinator-process.js';
 import { checkpointsOf, eventually, openDatabase } from '../support/database.js';
 import { Gate } from '../support/gate.js';
 import { dismissAll, participate } from '../support/participant.js';
-import { initialModel, plainRun, plainTrainer } from '../support/plain-task.js';
+import { plainRun } from '../support/plain-task.js';
+import { killPostmaster } from '../support/postmaster.js';
 import { disconnectAll, put, rawClient } from '../support/raw-client.js';
-import { simulateRun } from '../support/simulated-run.js';
+import { plainCheckpoints } from '../support/simulated-run.js';
 import { createPlainRun } from '../support/stage.js';
 import type { Switch } from '../support/switch.js';
 import { openSwitch } from '../support/switch.js';
@@ -68,13 +67,6 @@ function urlBy({ port }: Switch): string {
   return url.href;
 }
 
-async function killPostgres(): Promise<void> {
-  const file = join(dataDirectoryOf(join(home, 'postgres')), 'postmaster.pid');
-  const pid = Number((await readFile(file, 'utf8')).split('\n')[0]);
-  process.kill(pid, 'SIGKILL');
-  await eventually('the database is gone', () => Promise.resolve(!isAlive(pid) || null));
-}
-
 async function bringPostgresBack(): Promise<void> {
   postgres = await startPostgres();
   wire.pointAt(addressOf(postgres));
@@ -108,7 +100,7 @@ describe('a coordinator whose PostgreSQL is killed', () => {
       }),
     );
     await Promise.all([ada.receipt(2), bob.training(2)]);
-    await killPostgres();
+    await killPostmaster(join(home, 'postgres'));
     await untilReadinessIs(503);
     // Its training ends, and it asks for a receipt that nobody can give.
     held.open();
@@ -125,14 +117,8 @@ describe('a coordinator whose PostgreSQL is killed', () => {
       [1, 2, 3],
       [1, 2, 3],
     ]);
-    const players = NAMES.map((name) => {
-      return { name, role: 'source' as const, train: plainTrainer(name, EXAMPLES[name]) };
-    });
-    const undisturbed = await simulateRun({ spec, init: initialModel, players });
     const database = await openDatabase(postgres.url);
-    expect(await checkpointsOf(database, run.id)).toEqual(
-      undisturbed.checkpoints.map(({ sha256 }) => sha256),
-    );
+    expect(await checkpointsOf(database, run.id)).toEqual(await plainCheckpoints(spec, EXAMPLES));
     await database.close();
     expect(coordinator.pid, 'the same process').toBe(pid);
   });
@@ -151,7 +137,7 @@ describe('a coordinator whose PostgreSQL is killed', () => {
         return { path, body, token: client.token };
       }),
     );
-    await killPostgres();
+    await killPostmaster(join(home, 'postgres'));
     for (const { path, body, token } of bodies) {
       const answer = await put(path, body, { token });
       expect(answer).toMatchObject({ status: 503, code: 'storage_unavailable', receipt: null });

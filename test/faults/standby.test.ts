@@ -17,12 +17,12 @@ import { checkpointsOf, eventually, openDatabase } from '../support/database.js'
 import { Gate } from '../support/gate.js';
 import type { Participant } from '../support/participant.js';
 import { dismissAll, participate } from '../support/participant.js';
-import { initialModel, plainRun, plainTrainer } from '../support/plain-task.js';
+import { plainRun } from '../support/plain-task.js';
 import type { TestDatabase } from '../support/postgres.js';
 import { testDatabase } from '../support/postgres.js';
 import type { Answer } from '../support/raw-client.js';
 import { disconnectAll, put, rawClient } from '../support/raw-client.js';
-import { simulateRun } from '../support/simulated-run.js';
+import { plainCheckpoints } from '../support/simulated-run.js';
 import type { CreatedRun } from '../support/stage.js';
 import { createPlainRun } from '../support/stage.js';
 import type { Switch } from '../support/switch.js';
@@ -52,11 +52,7 @@ let second: CoordinatorProcess;
 let door: Switch;
 
 beforeAll(async () => {
-  const players = NAMES.map((name) => {
-    return { name, role: 'source' as const, train: plainTrainer(name, EXAMPLES[name]) };
-  });
-  const { checkpoints } = await simulateRun({ spec, init: initialModel, players });
-  undisturbed = checkpoints.map(({ sha256 }) => sha256);
+  undisturbed = await plainCheckpoints(spec, EXAMPLES);
 });
 beforeEach(async () => {
   testing = await testDatabase();
@@ -104,6 +100,15 @@ async function joinAll(
     return [name, participate({ ...options, name, hold: (round) => hold(name, round) })] as const;
   });
   return { run, clients: Object.fromEntries(clients) };
+}
+
+/** The second training of cyd waits until the gate is open. */
+async function joinAllCydHeld() {
+  const held = new Gate();
+  const joined = await joinAll((name, round) =>
+    name === 'cyd' && round === 2 ? held.pass() : undefined,
+  );
+  return { ...joined, held };
 }
 
 async function expectAsIfNothingHappened(
@@ -203,10 +208,7 @@ describe('a coordinator that stands by', () => {
 
 describe('the leader', () => {
   it('stands still in the middle of a round: the other one takes over within the lease', async () => {
-    const held = new Gate();
-    const { run, clients } = await joinAll((name, round) =>
-      name === 'cyd' && round === 2 ? held.pass() : undefined,
-    );
+    const { run, clients, held } = await joinAllCydHeld();
     await Promise.all([clients.ada.receipt(2), clients.bob.receipt(2), clients.cyd.training(2)]);
     first.freeze();
     const took = await untilLeads(second);
@@ -235,10 +237,7 @@ describe('the leader', () => {
   });
 
   it('stands still in the middle of a commit: it is rolled back, and done once', async () => {
-    const held = new Gate();
-    const { run, clients } = await joinAll((name, round) =>
-      name === 'cyd' && round === 2 ? held.pass() : undefined,
-    );
+    const { run, clients, held } = await joinAllCydHeld();
     await clients.cyd.training(2);
     const blocker = await openDatabase(testing.url);
     await blocker.query('BEGIN');
@@ -267,10 +266,7 @@ describe('the leader', () => {
   });
 
   it('is killed: the other one takes over at once, before the lease is over', async () => {
-    const held = new Gate();
-    const { run, clients } = await joinAll((name, round) =>
-      name === 'cyd' && round === 2 ? held.pass() : undefined,
-    );
+    const { run, clients, held } = await joinAllCydHeld();
     await Promise.all([clients.ada.receipt(2), clients.bob.receipt(2), clients.cyd.training(2)]);
     await first.kill();
     expect(await untilLeads(second)).toBeLessThan(LEASE_MS);
@@ -280,10 +276,7 @@ describe('the leader', () => {
   });
 
   it('is stopped: the other one takes over, and who comes back stands by', async () => {
-    const held = new Gate();
-    const { run, clients } = await joinAll((name, round) =>
-      name === 'cyd' && round === 2 ? held.pass() : undefined,
-    );
+    const { run, clients, held } = await joinAllCydHeld();
     await clients.cyd.training(2);
     expect(await first.stop()).toMatchObject({ code: 0 });
     await untilLeads(second);

@@ -1,11 +1,11 @@
 /** The disk is full, at each step on the way of an upload to its place: told, and nothing promised. */
 import type * as Files from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { arriving, someBytes } from '../contract/blob-store.contract.js';
+import { folder as root, useFolder } from '../support/folder.js';
 
 type Step = 'open' | 'write' | 'fsync' | 'rename' | 'directory';
 
@@ -49,11 +49,7 @@ const { limited } = await import('../../server/adapters/storage-limit.js');
 const { StorageRoom } = await import('../../server/adapters/storage-room.js');
 const { putBlob } = await import('../../server/engine/checkpoints.js');
 
-let root: string;
-beforeAll(async () => {
-  root = await mkdtemp(join(tmpdir(), 'tributary-full-'));
-});
-afterAll(() => rm(root, { recursive: true, force: true }));
+useFolder();
 beforeEach(() => {
   Object.assign(disk, { full: null, code: 'ENOSPC' });
 });

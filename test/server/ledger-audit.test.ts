@@ -1,8 +1,7 @@
 import { generateKeyPairSync } from 'node:crypto';
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { type AuditOptions, auditLedger } from '../../server/adapters/ledger-audit.js';
 import { appendEvents, type LedgerBreak } from '../../server/adapters/ledger-chain.js';
 import {
@@ -12,6 +11,7 @@ import {
   verifyingKey,
 } from '../../server/adapters/ledger-key.js';
 import type { LedgerEvent, NewEvent } from '../../server/core/records.js';
+import { folder, useFolder } from '../support/folder.js';
 
 const at = Date.UTC(2026, 0, 2, 3, 4, 5, 678);
 
@@ -22,9 +22,7 @@ function newPem(type: 'ed25519' | 'x25519' = 'ed25519'): string {
 }
 
 describe('the key of the ledgers', () => {
-  let folder: string;
-  beforeEach(() => (folder = mkdtempSync(join(tmpdir(), 'tributary-key-'))));
-  afterEach(() => rmSync(folder, { recursive: true, force: true }));
+  useFolder('each');
 
   it('is made once, for its owner only, and the same from then on', async () => {
     const dataDir = join(folder, 'not', 'there', 'yet');

@@ -1,8 +1,7 @@
 /** A limit of our own on what blobs and uploads take: kept, said, and nobody else's loss. */
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { createDirectoryBlobStore } from '../../server/adapters/blob-directory.js';
 import { createMemoryBlobStore } from '../../server/adapters/blob-memory.js';
 import { limited } from '../../server/adapters/storage-limit.js';
@@ -10,12 +9,9 @@ import { StorageRoom } from '../../server/adapters/storage-room.js';
 import type { BlobStore } from '../../server/core/ports.js';
 import { putBlob } from '../../server/engine/checkpoints.js';
 import { arriving, someBytes, store } from '../contract/blob-store.contract.js';
+import { folder as root, useFolder } from '../support/folder.js';
 
-let root: string;
-beforeAll(async () => {
-  root = await mkdtemp(join(tmpdir(), 'tributary-limit-'));
-});
-afterAll(() => rm(root, { recursive: true, force: true }));
+useFolder();
 
 interface Limited {
   readonly room: StorageRoom;

@@ -3,13 +3,15 @@ import type { Request, Response, Router } from 'express';
 import { TributaryError } from '../../../protocol/errors.js';
 import { VERSION_HEADER } from '../../../protocol/http.js';
 import type { Store } from '../../core/ports.js';
-import type { Checkpoint, Run, StoredBlob } from '../../core/records.js';
+import type { Checkpoint, StoredBlob } from '../../core/records.js';
+import { newestVersion } from '../../core/round.js';
 import { averagedModel } from '../../engine/average.js';
+import { runOf } from '../../engine/known-runs.js';
 import { AtMost } from '../at-most.js';
 import type { Caller } from './auth.js';
 import { numberParam } from './ids.js';
 import type { HttpParts } from './parts.js';
-import { runId, runOf } from './runs.js';
+import { runId } from './runs.js';
 import type { Sendable } from './send-blob.js';
 import { inMemory, sendBlob } from './send-blob.js';
 
@@ -34,13 +36,14 @@ function averageRoute(router: Router, parts: HttpParts): void {
   const averaging = new AtMost(1);
   router.get('/v1/runs/:run/checkpoints/:version/average', async (req, res) => {
     await parts.auth.operator(req);
-    await sendPart(req, res, parts, (checkpoint, run) =>
-      averaging.run(() =>
+    await sendPart(req, res, parts, async (checkpoint) => {
+      const run = await runOf(parts, checkpoint.runId);
+      return averaging.run(() =>
         whileKept(parts, checkpoint, checkpoint.stateSha256, async () =>
           inMemory(await averagedModel(run, checkpoint, parts.blobs)),
         ),
-      ),
-    );
+      );
+    });
   });
 }
 
@@ -48,16 +51,16 @@ async function sendPart(
   req: Request,
   res: Response,
   { store, auth }: HttpParts,
-  partOf: (checkpoint: Checkpoint, run: Run) => Promise<Sendable>,
+  partOf: (checkpoint: Checkpoint) => Promise<Sendable>,
 ): Promise<void> {
-  const caller = await auth.reader(req, runId(req));
-  const run = await runOf(store, runId(req));
+  const id = runId(req);
+  const caller = await auth.reader(req, id);
   const newest = req.params.version === 'newest';
   const checkpoint = newest
-    ? await newestCheckpoint(store, run.id, caller)
-    : await checkpointOf(store, run.id, versionOf(req));
+    ? await newestCheckpoint(store, id, caller)
+    : await checkpointOf(store, id, versionOf(req));
   if (checkpoint.collected) throw gone(checkpoint, 'the model');
-  const blob = await partOf(checkpoint, run);
+  const blob = await partOf(checkpoint);
   // A version never changes; private, because who may read it depends on the token.
   const caching = newest ? 'private, no-cache' : 'private, max-age=31536000, immutable';
   res.setHeader('cache-control', caching);
@@ -96,9 +99,11 @@ function versionOf(req: Request): number {
   return numberParam(req.params.version, 'version');
 }
 
+/** The run itself is looked for only where there is no checkpoint: a cohort downloads all at once. */
 async function checkpointOf(store: Store, runId: string, version: number): Promise<Checkpoint> {
   const checkpoint = await store.checkpoint(runId, version);
   if (checkpoint) return checkpoint;
+  await runOf({ store }, runId);
   throw new TributaryError('not_found', `run "${runId}" has no checkpoint ${version}`);
 }
 
@@ -108,5 +113,5 @@ async function newestCheckpoint(store: Store, runId: string, caller: Caller): Pr
     throw new TributaryError('forbidden', 'a client reads the versions that it is told to');
   }
   const round = await store.currentRound(runId);
-  return checkpointOf(store, runId, round?.version ?? round?.baseVersion ?? 0);
+  return checkpointOf(store, runId, round ? newestVersion(round) : 0);
 }

@@ -4,12 +4,13 @@ import { parse } from '../../../protocol/errors.js';
 import type { Enrolled, SiteInfo } from '../../../protocol/http.js';
 import { enrolment, joining, rotation } from '../../../protocol/http.js';
 import type { EnrolledClient } from '../../core/records.js';
+import { runOf } from '../../engine/known-runs.js';
 import type { Ticket } from '../../engine/membership.js';
 import { readJson } from './body.js';
 import { readCommand } from './command.js';
 import { idParam } from './ids.js';
 import type { HttpParts } from './parts.js';
-import { runId, runOf } from './runs.js';
+import { runId } from './runs.js';
 import { isoTime, isoTimeOrNull } from './views.js';
 
 const MAX_BODY_BYTES = 64 * 1024;
@@ -28,7 +29,7 @@ export function clientRoutes(router: Router, parts: HttpParts): void {
 
   router.get('/v1/runs/:run/clients', async (req, res) => {
     await auth.viewer(req);
-    const { id } = await runOf(store, runId(req));
+    const { id } = await runOf(parts, runId(req));
     res.json({ clients: (await store.clients(id)).map(shown) });
   });
 

@@ -2,6 +2,7 @@
 import type { Request } from 'express';
 import { TributaryError } from '../../../protocol/errors.js';
 import type { ErrorCode } from '../../../protocol/errors.js';
+import { MAX_PAGE } from '../../../protocol/http.js';
 
 /** Every id that the coordinator gives out; anything else is the id of nothing. */
 const ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
@@ -19,12 +20,12 @@ export function idParam(req: Request, name: string, code: ErrorCode): string {
 }
 
 /**
- * Most entries of one answer, also where nobody asks for pages: it is held in memory, a long run has
- * very many, and those of a great round name every client of its cohort.
+ * `?from=PLACE&limit=N`; `from` is null where nothing is said. A page is bounded also where nobody asks
+ * for one: it is held in memory, a long run has very many entries, and those of a great round name
+ * every client of its cohort.
+ *
+ * @throws TributaryError `bad_request`.
  */
-const MAX_PAGE = 100;
-
-/** `?from=PLACE&limit=N`; `from` is null where nothing is said. @throws TributaryError `bad_request`. */
 export function pageOf({ query }: Request): { from: number | null; limit: number } {
   const from = query.from === undefined ? null : numberParam(query.from, 'from');
   const limit = query.limit === undefined ? MAX_PAGE : numberParam(query.limit, 'limit');

@@ -4,9 +4,11 @@ import { TributaryError } from '../../../protocol/errors.js';
 import type { EventList } from '../../../protocol/http.js';
 import type { EventPage } from '../../core/ports.js';
 import type { LedgerEvent } from '../../core/records.js';
+import { runOf } from '../../engine/known-runs.js';
 import { pageOf } from './ids.js';
 import type { HttpParts } from './parts.js';
-import { runId, runOf } from './runs.js';
+import { runId } from './runs.js';
+import { isoTime } from './views.js';
 
 export function ledgerRoutes(router: Router, { store, auth, ledgerKey }: HttpParts): void {
   router.get('/v1/ledger-key', (_req, res) => {
@@ -21,7 +23,7 @@ export function ledgerRoutes(router: Router, { store, auth, ledgerKey }: HttpPar
 
   router.get('/v1/runs/:run/events', async (req, res) => {
     await auth.viewer(req);
-    const run = await runOf(store, runId(req));
+    const run = await runOf({ store }, runId(req));
     res.json(listed(await store.events(run.id, eventsAsked(req))));
   });
 }
@@ -34,6 +36,6 @@ function eventsAsked(req: Request): EventPage {
 
 function listed(events: readonly LedgerEvent[]): EventList {
   return {
-    events: events.map((event) => ({ ...event, at: new Date(event.at).toISOString() })),
+    events: events.map((event) => ({ ...event, at: isoTime(event.at) })),
   };
 }

@@ -4,6 +4,7 @@ import { TributaryError } from '../../../protocol/errors.js';
 import type { Identity } from '../../../protocol/http.js';
 import type { Store } from '../../core/ports.js';
 import type { ListedRound, Run } from '../../core/records.js';
+import { runOf } from '../../engine/known-runs.js';
 import { readCommand } from './command.js';
 import { idParam, numberParam, pageOf } from './ids.js';
 import type { HttpParts } from './parts.js';
@@ -33,7 +34,7 @@ function operatorRoutes(router: Router, parts: HttpParts): void {
   // Not for clients: it shows who the others are, and what was measured at their sites.
   router.get('/v1/runs/:run', async (req, res) => {
     await auth.viewer(req);
-    const run = await runOf(store, runId(req));
+    const run = await runOf(parts, runId(req));
     res.json(await runDetail(store, run, pageOf(req), presence, engine.now(run.id)));
   });
 
@@ -57,14 +58,15 @@ function operatorRoutes(router: Router, parts: HttpParts): void {
 
   router.get('/v1/runs/:run/rounds/:round', async (req, res) => {
     await auth.viewer(req);
-    const run = await runOf(store, runId(req));
+    const run = await runOf(parts, runId(req));
     const record = await roundOf(store, run, req);
     const { number, attempt } = record.round;
     res.json(roundDetail(record, await store.assignments(run.id, number, attempt)));
   });
 }
 
-function readerRoutes(router: Router, { engine, store, auth }: HttpParts): void {
+function readerRoutes(router: Router, parts: HttpParts): void {
+  const { engine, auth } = parts;
   router.get('/v1/me', async (req, res) => {
     const { runId, id, role } = await auth.client(req);
     const answer: Identity = { runId, clientId: id, role };
@@ -79,15 +81,8 @@ function readerRoutes(router: Router, { engine, store, auth }: HttpParts): void 
 
   router.get('/v1/runs/:run/task', async (req, res) => {
     await auth.reader(req, runId(req));
-    res.json((await runOf(store, runId(req))).spec.task);
+    res.json((await runOf(parts, runId(req))).spec.task);
   });
-}
-
-/** @throws TributaryError `run_not_found`. */
-export async function runOf(store: Store, id: string): Promise<Run> {
-  const run = await store.run(id);
-  if (run) return run;
-  throw new TributaryError('run_not_found', `there is no run "${id}"`);
 }
 
 export function runId(req: Request): string {

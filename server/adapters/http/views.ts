@@ -7,7 +7,6 @@ import type {
   RunSummary,
   UpdateRecord,
 } from '../../../protocol/http.js';
-import type { Metrics } from '../../../protocol/metrics.js';
 import type { Store } from '../../core/ports.js';
 import type {
   AssignmentRecord,
@@ -17,14 +16,16 @@ import type {
   Run,
   UpdateRow,
 } from '../../core/records.js';
-import type { Round } from '../../core/round.js';
+import { countTraining } from '../../core/quorum.js';
+import { newestVersion } from '../../core/round.js';
+import { meansOf } from '../../engine/evaluation.js';
 import type { ClientStatus, PresenceView } from './parts.js';
 
 const away: ClientStatus = { progress: null, loss: null, backends: [], sdkVersion: null };
 
 export async function runSummary(store: Store, run: Run): Promise<RunSummary> {
   const round = await store.currentRound(run.id);
-  return summaryOf(run, round === null ? 0 : (round.version ?? round.baseVersion));
+  return summaryOf(run, round ? newestVersion(round) : 0);
 }
 
 /** Newest first. */
@@ -79,23 +80,24 @@ export async function runDetail(
 
 export function roundSummary(record: ListedRound): RoundSummary {
   const { round, checkpoint, bytes, diagnostics, evaluation } = record;
+  const count = countTraining(round.tally);
   return {
     round: round.number,
     attempt: round.attempt,
     phase: round.phase,
     reason: round.reason,
-    invited: countOf(round),
-    accepted: countOf(round, 'accepted'),
-    rejected: countOf(round, 'rejected'),
+    invited: count(),
+    accepted: count('accepted'),
+    rejected: count('rejected'),
     // A late update counts for as little as one that never came.
-    dropped: countOf(round, 'dropped') + countOf(round, 'late'),
+    dropped: count('dropped') + count('late'),
     version: round.version,
     checkpointSha256: checkpoint?.sha256 ?? null,
     bytes,
     diagnostics: { ...diagnostics },
     evaluation,
     openedAt: isoTime(round.openedAt),
-    closedAt: round.closedAt === null ? null : isoTime(round.closedAt),
+    closedAt: isoTimeOrNull(round.closedAt),
   };
 }
 
@@ -119,7 +121,7 @@ function updateRecord(assignment: AssignmentRecord): UpdateRecord {
     numExamples: report?.numExamples ?? update?.numExamples ?? null,
     numSteps: update?.numSteps ?? null,
     norm: update?.norm ?? null,
-    metrics: report ? meansOf(report.sums, report.numExamples) : { ...update?.metrics },
+    metrics: report ? meansOf(report) : { ...update?.metrics },
     flags: [...(update?.flags ?? [])],
     weight: update?.weight ?? null,
   };
@@ -129,17 +131,6 @@ function receiptView(update: UpdateRow, state: AssignmentState): UpdateRecord['r
   const { sha256, error } = update;
   const status = state === 'rejected' || state === 'late' ? state : 'accepted';
   return { status, sha256, code: error?.code ?? null, receivedAt: isoTime(update.receivedAt) };
-}
-
-/** Training assignments of a round, in one state or in all. */
-function countOf(round: Round, state?: AssignmentState): number {
-  return round.tally
-    .filter((row) => row.kind === 'train' && (state === undefined || row.state === state))
-    .reduce((sum, row) => sum + row.count, 0);
-}
-
-function meansOf(sums: Metrics, numExamples: number): Metrics {
-  return Object.fromEntries(Object.entries(sums).map(([name, sum]) => [name, sum / numExamples]));
 }
 
 export function isoTime(ms: number): string {

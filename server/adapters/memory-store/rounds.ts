@@ -8,7 +8,7 @@ import type {
   RoundRecord,
 } from '../../core/records.js';
 import type { Round, TallyRow } from '../../core/round.js';
-import { needsUpdates } from '../../core/round.js';
+import { needsUpdates, newestVersion } from '../../core/round.js';
 import { pagePlace, sortedTally } from '../order.js';
 import type { RoundEntry, RunEntry, State } from './state.js';
 
@@ -77,7 +77,7 @@ function toListed(run: RunEntry, entry: RoundEntry): ListedRound {
 
 function versionOf(rounds: readonly RoundEntry[]): number {
   const newest = rounds.at(-1)?.round;
-  return newest?.version ?? newest?.baseVersion ?? 0;
+  return newest ? newestVersion(newest) : 0;
 }
 
 function evaluations(rounds: readonly RoundEntry[]): PooledEvaluation[] {

@@ -10,9 +10,10 @@
 import { execFile } from 'node:child_process';
 import { randomBytes, randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { chown, mkdir, open, readFile, readdir, rename, rm } from 'node:fs/promises';
+import { chown, mkdir, readFile, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { syncDirectory, writeDurably } from '../files.js';
 import { type Account, unavailable } from './account.js';
 import { type Binaries, serverEnvironment } from './binaries.js';
 
@@ -92,7 +93,10 @@ async function create(
   const passwordFile = join(draft, 'password');
   await mkdir(draft, { mode: 0o700 });
   if (account) await chown(draft, account.uid, account.gid);
-  await writeDurably(passwordFile, `${randomBytes(24).toString('hex')}\n`, account);
+  const password = `${randomBytes(24).toString('hex')}\n`;
+  await writeDurably(passwordFile, password, 'wx', async (file) => {
+    if (account) await file.chown(account.uid, account.gid);
+  });
   const args = [
     `--pgdata=${join(draft, 'data')}`,
     `--username=${superuser}`,
@@ -119,26 +123,4 @@ async function create(
   await syncDirectory(draft);
   await rename(draft, directory);
   await syncDirectory(home);
-}
-
-async function writeDurably(file: string, content: string, account?: Account): Promise<void> {
-  const handle = await open(file, 'wx', 0o600);
-  try {
-    await handle.writeFile(content);
-    if (account) await handle.chown(account.uid, account.gid);
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-}
-
-/** A rename is durable once the directory that holds the name is. */
-async function syncDirectory(directory: string): Promise<void> {
-  if (process.platform === 'win32') return; // directories cannot be opened there
-  const handle = await open(directory, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
 }

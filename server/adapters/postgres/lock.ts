@@ -5,8 +5,9 @@
  */
 import { randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { link, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { link, rename, rm, writeFile } from 'node:fs/promises';
 import { TributaryError } from '../../../protocol/errors.js';
+import { isMissing, textIfThere } from '../files.js';
 import { markIsAlive, thisProcess } from './processes.js';
 import { waitFor } from './wait.js';
 
@@ -26,7 +27,7 @@ export async function withFileLock<T>(
   const content = `${thisProcess()} ${randomUUID()}`;
   const held = await waitFor(() => acquire(file, content), { everyMs: pollMs, timeoutMs });
   if (!held) {
-    const [holder] = ((await readIfThere(file)) ?? '').split('-');
+    const [holder] = ((await textIfThere(file)) ?? '').split('-');
     throw new TributaryError(
       'storage_unavailable',
       `process ${holder} has been starting or stopping the database for ${timeoutMs / 1000} s: ` +
@@ -36,7 +37,7 @@ export async function withFileLock<T>(
   try {
     return await work();
   } finally {
-    if ((await readIfThere(file)) === content) await rm(file, { force: true });
+    if ((await textIfThere(file)) === content) await rm(file, { force: true });
   }
 }
 
@@ -58,8 +59,8 @@ async function acquire(file: string, content: string): Promise<true | undefined>
   } finally {
     await rm(draft, { force: true });
   }
-  const holder = await readIfThere(file);
-  if (holder !== undefined && !markIsAlive(holder.split(' ')[0])) await breakStale(file, holder);
+  const holder = await textIfThere(file);
+  if (holder !== null && !markIsAlive(holder.split(' ')[0])) await breakStale(file, holder);
   return undefined;
 }
 
@@ -74,21 +75,12 @@ async function breakStale(file: string, judged: string): Promise<void> {
   try {
     await rename(file, aside);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
+    if (isMissing(error)) return;
     throw error;
   }
   try {
-    if ((await readIfThere(aside)) !== judged) await link(aside, file).catch(() => undefined);
+    if ((await textIfThere(aside)) !== judged) await link(aside, file).catch(() => undefined);
   } finally {
     await rm(aside, { force: true });
-  }
-}
-
-async function readIfThere(file: string): Promise<string | undefined> {
-  try {
-    return await readFile(file, 'utf8');
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw error;
   }
 }

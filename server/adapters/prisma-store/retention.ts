@@ -1,8 +1,18 @@
 /** What is still needed: asked for many blobs at once, by every table that names one. */
+import { roundPhase } from '../../../protocol/run.js';
 import type { RetentionStore } from '../../core/ports.js';
+import { needsUpdates } from '../../core/round.js';
+import { Prisma } from '../generated/prisma/client.js';
 import { storableText } from '../storable.js';
 import type { Database, Tx } from './database.js';
 import { requireLead } from './fence.js';
+
+/** The phases of rounds whose updates may still count. */
+const unsettled = Prisma.join(
+  roundPhase.options
+    .filter((phase) => needsUpdates({ phase }))
+    .map((phase) => Prisma.sql`${phase}::round_phase`),
+);
 
 export function retentionStore(db: Database): RetentionStore {
   return {
@@ -37,7 +47,7 @@ async function needed(prisma: Tx, hashes: readonly string[]): Promise<ReadonlySe
         SELECT max(version) AS version FROM checkpoints n WHERE n.run_id = c.run_id
       ) newest
       LEFT JOIN LATERAL (
-        SELECT CASE WHEN phase IN ('waiting', 'training', 'aggregating') THEN base_version END
+        SELECT CASE WHEN phase IN (${unsettled}) THEN base_version END
                  AS base_version
         FROM rounds r WHERE r.run_id = c.run_id ORDER BY number DESC, attempt DESC LIMIT 1
       ) live ON true
@@ -56,7 +66,7 @@ async function needed(prisma: Tx, hashes: readonly string[]): Promise<ReadonlySe
       JOIN settings s ON s.id = a.run_id
       JOIN rounds r ON (r.run_id, r.number, r.attempt) = (a.run_id, a.round, a.attempt)
       WHERE u.sha256 = ANY (${asked}::text[]) AND u.status = 'accepted'
-        AND (s.keeps OR r.phase IN ('waiting', 'training', 'aggregating'))
+        AND (s.keeps OR r.phase IN (${unsettled}))
       UNION SELECT spec->'rule'->>'module' FROM settings
       UNION SELECT spec->'init'->>'blob' FROM settings WHERE lives OR keeps
       UNION SELECT spec->'oracle'->>'data' FROM settings WHERE lives OR keeps
@@ -78,7 +88,7 @@ async function expire(tx: Tx, runId: string): Promise<string[]> {
     FROM (
       SELECT (SELECT max(version) FROM checkpoints WHERE run_id = ${runId})
                - (spec->>'keepCheckpoints')::int AS last,
-             (SELECT CASE WHEN phase IN ('waiting', 'training', 'aggregating') THEN base_version END
+             (SELECT CASE WHEN phase IN (${unsettled}) THEN base_version END
               FROM rounds WHERE run_id = ${runId} ORDER BY number DESC, attempt DESC LIMIT 1)
                AS base
       FROM runs

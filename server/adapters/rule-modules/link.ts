@@ -16,6 +16,10 @@ import { whyNotBuilt } from './messages.js';
 const EXPORTS = 'exported';
 const LOAD_MS = 5000;
 
+interface Exports {
+  readonly default?: unknown;
+}
+
 const hostedHandOn: Plugin = {
   name: 'hosted modules hand on',
   setup(bundler) {
@@ -39,14 +43,14 @@ export async function linkRule(code: Uint8Array, name: string): Promise<AnyRule>
     throw new TributaryError('bad_request', `${name}: ${why}`, undefined, { cause });
   };
   const script = await scriptOf(code).catch((error: unknown) => refuse(whyNotBuilt(error), error));
-  let exported: { readonly default?: unknown };
+  let exported: Exports | undefined;
   try {
     exported = run(script, name);
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
     return refuse(`it fails when it is loaded: ${why}`, error);
   }
-  return guarded(asRule(exported.default, refuse));
+  return guarded(asRule(exported?.default, refuse));
 }
 
 async function scriptOf(code: Uint8Array): Promise<string> {
@@ -65,7 +69,8 @@ async function scriptOf(code: Uint8Array): Promise<string> {
   return outputFiles[0].text;
 }
 
-function run(script: string, filename: string): { readonly default?: unknown } {
+/** Undefined where the module exports nothing: an empty file, say. */
+function run(script: string, filename: string): Exports | undefined {
   const source = `(function (${HOSTED}) { "use strict"; ${script}\nreturn ${EXPORTS}; })`;
   const main = new Script(source, { filename }).runInThisContext() as (
     modules: typeof hosted,

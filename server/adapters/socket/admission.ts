@@ -9,10 +9,10 @@ import type { Log } from '../../engine/engine.js';
 import type { OriginPolicy } from '../origins.js';
 import { originRefused } from '../origins.js';
 import type { Pace } from '../pace.js';
-import { withRetryAfter } from '../pace.js';
+import { errorBodyOf } from './errors.js';
 import type { ClientSocket, NoServerEvents, SocketData } from './sessions.js';
 import { clientRoom } from './sessions.js';
-import type { Standing } from './standing.js';
+import type { StandingWatch } from './standing.js';
 
 interface AdmissionOptions {
   readonly origins: OriginPolicy;
@@ -22,7 +22,7 @@ interface AdmissionOptions {
   readonly refusal: () => TributaryError | null;
   /** How many are let in a second. */
   readonly arrivals: Pace;
-  readonly standing: Standing;
+  readonly standing: StandingWatch;
   /** Counts those who are not let in. */
   readonly refused: (code: ErrorCode) => void;
   readonly log: Log;
@@ -96,11 +96,7 @@ function refusal(
   socket: ClientSocket,
   options: Pick<AdmissionOptions, 'log' | 'refused'>,
 ): Error {
-  if (!(error instanceof TributaryError)) {
-    options.log.error({ err: error, socket: socket.id }, 'unexpected failure while connecting');
-    const message = `unexpected failure on connection ${socket.id}`;
-    return refusal(new TributaryError('internal', message), socket, options);
-  }
-  options.refused(error.code);
-  return Object.assign(new Error(error.message), { data: withRetryAfter(error).toBody() });
+  const data = errorBodyOf(error, socket, options.log);
+  options.refused(data.code);
+  return Object.assign(new Error(data.message), { data });
 }

@@ -9,7 +9,7 @@ import {
   hello,
   progress,
 } from '../../../protocol/messages.js';
-import type { Presence, Store } from '../../core/ports.js';
+import type { Presence } from '../../core/ports.js';
 import type { Client, EnrolledClient } from '../../core/records.js';
 import type { Engine, Log } from '../../engine/engine.js';
 import type { Authenticator } from '../identity.js';
@@ -28,10 +28,9 @@ export interface PresenceListener {
 
 /** What the gateway asks of the engine. */
 export type GatewayEngine = Authenticator<EnrolledClient> &
-  Pick<Engine, 'openAssignments' | 'decline' | 'heard'>;
+  Pick<Engine, 'welcome' | 'decline' | 'heard'>;
 
 export interface ConversationParts {
-  readonly store: Pick<Store, 'run' | 'currentRound'>;
   readonly engine: GatewayEngine;
   readonly listeners: readonly PresenceListener[];
   readonly sessions: Sessions;
@@ -118,7 +117,8 @@ async function greet(
   const session = enter(socket, message, parts);
   try {
     await socket.join(runRoom(client.runId));
-    const welcome = await welcomeFor(client, parts);
+    const { runId, id: clientId, role } = client;
+    const welcome = { runId, clientId, role, ...(await parts.engine.welcome(client)) };
     for (const { id } of welcome.assignments) session.open.set(id, session.open.get(id) ?? null);
     // Unless the client has gone meanwhile, or has connected again.
     if (parts.sessions.isCurrent(session)) {
@@ -158,15 +158,6 @@ function leave(session: Session, { sessions, listeners, draining }: Conversation
   if (!sessions.remove(session) || !session.announced || draining()) return;
   const { runId, id, role } = session.presence;
   for (const listener of listeners) listener.left({ runId, id, role });
-}
-
-async function welcomeFor(client: Client, { store, engine }: ConversationParts): Promise<Welcome> {
-  const { runId, id: clientId, role } = client;
-  const assignments = await engine.openAssignments(client);
-  const [run, round] = await Promise.all([store.run(runId), store.currentRound(runId)]);
-  if (!run) throw new TributaryError('run_not_found', `there is no run "${runId}"`);
-  const version = round?.version ?? round?.baseVersion ?? 0;
-  return { runId, clientId, role, status: run.status, version, assignments };
 }
 
 /**

@@ -7,11 +7,9 @@ import { TributaryError, parse } from '../../../protocol/errors.js';
 import type { ErrorCode } from '../../../protocol/errors.js';
 import type { Ack } from '../../../protocol/messages.js';
 import type { Log } from '../../engine/engine.js';
-import { withRetryAfter } from '../pace.js';
 import { checkPlain } from '../plain-json.js';
+import { errorBodyOf } from './errors.js';
 import type { ClientSocket } from './sessions.js';
-
-type Refusal = Extract<Ack<never>, { ok: false }>;
 
 /** Answers one kind of message. */
 export type Handler = (raw: unknown) => Promise<unknown>;
@@ -55,8 +53,9 @@ export async function dispatch(
     allow();
     answer = { ok: true, value: await handlerOf(handlers, event, args)(args[0]) };
   } catch (error) {
-    answer = negative(error, socket, log);
-    refused(answer.error.code);
+    const body = errorBodyOf(error, socket, log);
+    answer = { ok: false, error: body };
+    refused(body.code);
   }
   acknowledge?.(answer);
 }
@@ -74,12 +73,4 @@ function handlerOf(
   if (args.length !== 1)
     throw new TributaryError('bad_request', `${String(event)}: send one object`);
   return known;
-}
-
-function negative(error: unknown, socket: ClientSocket, log: Log): Refusal {
-  if (error instanceof TributaryError) return { ok: false, error: withRetryAfter(error).toBody() };
-  const { runId, id } = socket.data.client;
-  log.error({ err: error, runId, client: id, socket: socket.id }, 'unexpected failure');
-  const message = `unexpected failure on connection ${socket.id}`;
-  return { ok: false, error: new TributaryError('internal', message).toBody() };
 }

@@ -38,7 +38,7 @@ interface Admitted {
   cancel: () => void;
 }
 
-export class Standing {
+export class StandingWatch {
   #changes = 0;
   readonly #admitted = new WeakMap<ClientSocket, Admitted>();
   readonly #stopListening: () => void;

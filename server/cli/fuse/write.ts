@@ -5,7 +5,9 @@ import { open, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { TributaryError } from '../../../protocol/errors.js';
 import { decodeFloats, encodeFloat } from '../../../protocol/safetensors.js';
+import { syncDirectory } from '../../adapters/files.js';
 import { tiles } from '../../core/layout.js';
+import { isWrittenInPlace } from '../in-place.js';
 import type { FloatEntry, TensorFile } from './tensor-file.js';
 import { elementBytes, isFloatEntry } from './tensor-file.js';
 
@@ -44,17 +46,30 @@ export async function writeFused(
   base: TensorFile,
   deltas: ReadonlyMap<string, Float64Array>,
 ): Promise<Written> {
-  const temporary = `${out}.${process.pid}.tmp`;
   try {
-    const written = await writeTo(temporary, base, deltas);
-    await rename(temporary, out);
-    await syncFolder(dirname(out));
-    return written;
+    if (!(await isWrittenInPlace(out))) return await replace(out, base, deltas);
+    return await writeTo(out, base, deltas);
   } catch (cause) {
-    await rm(temporary, { force: true });
     if (cause instanceof TributaryError) throw cause;
     const why = cause instanceof Error ? cause.message : String(cause);
     throw new TributaryError('bad_request', `cannot write ${out}: ${why}`, undefined, { cause });
+  }
+}
+
+async function replace(
+  out: string,
+  base: TensorFile,
+  deltas: ReadonlyMap<string, Float64Array>,
+): Promise<Written> {
+  const temporary = `${out}.${process.pid}.tmp`;
+  try {
+    const written = await writeTo(temporary, base, deltas, (handle) => handle.sync());
+    await rename(temporary, out);
+    await syncDirectory(dirname(out));
+    return written;
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw error;
   }
 }
 
@@ -62,6 +77,7 @@ async function writeTo(
   path: string,
   base: TensorFile,
   deltas: ReadonlyMap<string, Float64Array>,
+  finish?: (handle: FileHandle) => Promise<void>,
 ): Promise<Written> {
   const handle = await open(path, 'w');
   try {
@@ -70,7 +86,7 @@ async function writeTo(
       hash.update(chunk);
       await writeAll(handle, chunk);
     }
-    await handle.sync();
+    await finish?.(handle);
     return { bytes: base.bytes, sha256: hash.digest('hex') };
   } finally {
     await handle.close();
@@ -129,16 +145,6 @@ function checkFits(name: string, entry: FloatEntry, bytes: Uint8Array, start: nu
   if (at < 0) return;
   const message = `element ${start + at} of the fused "${name}" does not fit ${entry.dtype}`;
   throw new TributaryError('not_finite', message);
-}
-
-/** Else a power cut could leave the old name of the new file. */
-async function syncFolder(path: string): Promise<void> {
-  const folder = await open(path, 'r');
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
-  }
 }
 
 function refuse(problem: string): never {

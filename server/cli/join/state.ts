@@ -1,8 +1,9 @@
 /** What a client of `tributary join` keeps, in a folder: see `--state`. Vectors, and its own token. */
-import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import { mkdir, readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { ClientStorage, TrainFunction } from '../../../client/types.js';
 import { TributaryError } from '../../../protocol/errors.js';
+import { ifThere, syncDirectory, writeDurably } from '../../adapters/files.js';
 
 /**
  * One file a client and run, replaced whole: after a crash there is the old one or the new one. Only
@@ -12,7 +13,7 @@ import { TributaryError } from '../../../protocol/errors.js';
  */
 export function stateFolder(folder: string): ClientStorage {
   return {
-    load: (key) => onFile(fileOf(folder, key), 'read', readIfThere),
+    load: (key) => onFile(fileOf(folder, key), 'read', (path) => ifThere(readFile(path))),
     save: (key, bytes) => onFile(fileOf(folder, key), 'write', (path) => replace(path, bytes)),
     remove: (key) => onFile(fileOf(folder, key), 'remove', (path) => rm(path, { force: true })),
   };
@@ -38,38 +39,12 @@ function fileOf(folder: string, key: string): string {
   return join(folder, name.endsWith('.token') ? name : `${name}.safetensors`);
 }
 
-async function readIfThere(path: string): Promise<Uint8Array | null> {
-  try {
-    return await readFile(path);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
-    throw error;
-  }
-}
-
 async function replace(path: string, bytes: Uint8Array): Promise<void> {
   await mkdir(dirname(path), { recursive: true, mode: 0o700 });
   const draft = `${path}.new`;
-  const file = await open(draft, 'w', 0o600);
-  try {
-    await file.writeFile(bytes);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
+  await writeDurably(draft, bytes, 'w');
   await rename(draft, path);
-  await syncFolder(dirname(path));
-}
-
-/** A rename is on the disk when its folder is. */
-async function syncFolder(path: string): Promise<void> {
-  if (process.platform === 'win32') return; // cannot open folders; NTFS journals the rename
-  const handle = await open(path, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
+  await syncDirectory(dirname(path));
 }
 
 async function onFile<T>(

@@ -4,12 +4,13 @@
  * as it was written or wrong.
  */
 import { createWriteStream } from 'node:fs';
-import { rename, rm, stat } from 'node:fs/promises';
+import { rename, rm } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { z } from 'zod';
 import { canonicalJson } from '../../adapters/canonical-json.js';
 import type { LedgerEvent } from '../../core/records.js';
+import { isWrittenInPlace } from '../in-place.js';
 import { eventsFrom, type LedgerApi } from './source.js';
 
 export const EXPORT_FORMAT = 'tributary-ledger-1';
@@ -49,11 +50,7 @@ export async function exportLedger(
 
 /** A connection that breaks in the middle must not leave a ledger that looks as if it ended there. */
 async function writeWhole(lines: AsyncIterable<string>, out: string): Promise<void> {
-  // A pipe or a device is written as it is: a file in its place would not be it.
-  const inPlace = await stat(out).then(
-    (there) => !there.isFile(),
-    () => false,
-  );
+  const inPlace = await isWrittenInPlace(out);
   const path = inPlace ? out : `${out}.part`;
   try {
     await pipeline(Readable.from(lines), createWriteStream(path));

@@ -1,13 +1,11 @@
 /** Ledgers as a coordinator gives them out: page by page, whatever their length. */
 import { TributaryError } from '../../../protocol/errors.js';
 import type { EventList } from '../../../protocol/http.js';
+import { MAX_PAGE } from '../../../protocol/http.js';
 import type { LedgerEvent } from '../../core/records.js';
 import type { Api } from '../api.js';
 
 export type LedgerApi = Pick<Api, 'eventPage' | 'ledgerKey'>;
-
-/** As many as a coordinator gives out at once. */
-const PAGE = 100;
 
 /**
  * The run that a command names, or null for the coordinator's own ledger.
@@ -41,9 +39,9 @@ async function* pagesOf(
   run: string | null,
 ): AsyncGenerator<EventList['events']> {
   for (let from = 1; ;) {
-    const page = await api.eventPage(run, from, PAGE);
+    const page = await api.eventPage(run, from, MAX_PAGE);
     yield page;
-    if (page.length < PAGE) return;
+    if (page.length < MAX_PAGE) return;
     from = page[page.length - 1].seq + 1;
   }
 }

@@ -42,19 +42,29 @@ interface Ledger {
 export async function verified(run: string | null, options: VerifyOptions): Promise<Verdict> {
   const noted = options.head === undefined ? null : notedHead(options.head);
   const given = await Promise.all(options.key.map(readKey));
+  let found = run;
   try {
     const ledger = await openLedger(run, options);
     const { ownKey } = ledger;
-    const keys = given.length > 0 ? given : ownKey === null ? null : [verifyingKey(ownKey)];
-    const { allowUnsigned = false } = options;
+    found = ledger.run;
+    const own = ownKey === null ? [] : [verifyingKey(ownKey)];
+    const keys = given.length > 0 ? given : own;
+    // No key and no signatures: there never was one. With signatures, it was taken away.
+    const allowUnsigned = options.allowUnsigned === true || keys.length === 0;
     const audit = auditLedger({ run: ledger.run, keys, noted, allowUnsigned });
-    const keysFrom = keys && (given.length > 0 ? 'given' : ledger.from);
+    const keysFrom = keys.length === 0 ? null : given.length > 0 ? 'given' : ledger.from;
     const broken = foreignKey(ledger, given) ?? (await firstBreak(ledger.events, audit));
     const { head, unsigned } = audit;
     return { run: ledger.run, head, unsigned, keysFrom, broken };
   } catch (error) {
     if (!(error instanceof DamagedLine)) throw error;
-    return { run, head: { seq: 0, hash: '' }, unsigned: 0, keysFrom: null, broken: error.at };
+    return {
+      run: found,
+      head: { seq: 0, hash: '' },
+      unsigned: 0,
+      keysFrom: null,
+      broken: error.at,
+    };
   }
 }
 
@@ -114,10 +124,9 @@ function notedHead(text: string): ChainHead {
 export function verdictShown(verdict: Verdict): string {
   const { run, head, unsigned, keysFrom, broken } = verdict;
   const ledger = `the ledger ${whose(run)}`;
-  if (broken) {
-    const what = broken.seq === 0 ? 'the header' : `event ${broken.seq}`;
-    return `${ledger} is broken: ${what} ${broken.problem}`;
-  }
+  // By a header that is wrong nobody knows whose ledger it is.
+  if (broken?.seq === 0) return `the export is broken: the header ${broken.problem}`;
+  if (broken) return `${ledger} is broken: event ${broken.seq} ${broken.problem}`;
   const lines = [
     `${ledger} is whole: ${head.seq} events, ${keysFrom ? 'chain and signatures hold' : 'its chain holds; it is not signed'}`,
     `head ${head.seq}:${head.hash}`,

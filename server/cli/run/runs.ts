@@ -1,5 +1,6 @@
 /** Runs as text: the list, one run, and what `run create` answers. */
 import type { Enrolled, RoundSummary, RunDetail, RunSummary } from '../../../protocol/http.js';
+import { MAX_PAGE } from '../../../protocol/http.js';
 import { bytes, sparkline, table } from '../output.js';
 
 export function created(run: RunSummary & { readonly clients: readonly Enrolled[] }): string {
@@ -65,7 +66,7 @@ function othersShown({ id, history, historyFrom, roundsInAll }: RunDetail): stri
   if (earlier + later === 0) return [];
   const counts = [`${earlier} earlier`, `${later} later`].filter((text) => !text.startsWith('0 '));
   const what = earlier + later === 1 ? 'round is' : 'rounds are';
-  const from = earlier > 0 ? Math.max(1, earlier - 99) : history.length + 1;
+  const from = earlier > 0 ? Math.max(1, earlier - MAX_PAGE + 1) : history.length + 1;
   const how = `tributary run show ${id} --from ${from}`;
   return [`${counts.join(' and ')} ${what} not shown: ${how}`, ''];
 }

@@ -3,6 +3,7 @@ import { TributaryError } from '../../../protocol/errors.js';
 import type { Layout } from '../layout.js';
 import { memberIndex } from '../rules/families/vectors.js';
 import type { VectorNeed } from '../rules/rule.js';
+import { placeOf } from './place.js';
 
 /** Whether the rule asks for this vector as a measure. */
 export function isMeasure(vector: string, needs: readonly VectorNeed[]): boolean {
@@ -25,14 +26,6 @@ export function checkMeasure(
 ): void {
   const at = tile.findIndex((value) => !(value >= 0));
   if (at < 0) return;
-  const message = `${place(vector, start + at, layout)} is ${tile[at]}; no value may be negative`;
+  const message = `${placeOf(vector, start + at, layout)} is ${tile[at]}; no value may be negative`;
   throw new TributaryError('bad_facts', message, { vector });
-}
-
-function place(vector: string, element: number, layout?: Layout): string {
-  const tensor = layout?.tensors.find(
-    ({ start, length }) => start <= element && element < start + length,
-  );
-  if (!tensor) return `element ${element} of "${vector}"`;
-  return `element ${element - tensor.start} of "${vector}/${tensor.name}"`;
 }

@@ -2,6 +2,7 @@
 import { TributaryError } from '../../../protocol/errors.js';
 import type { Check, Kernels } from '../kernels/kernels.js';
 import type { Layout } from '../layout.js';
+import { placeOf } from './place.js';
 
 /**
  * Takes a flat vector tile by tile, from its first element on. The sums do not depend on where the
@@ -38,15 +39,8 @@ export class VectorScan {
 
   #refuse(tile: Float32Array): never {
     const at = tile.findIndex((x) => !Number.isFinite(x));
-    const message = `${this.#where(this.#count + at)} is ${tile[at]}`;
+    const place = placeOf(this.vector, this.#count + at, this.layout);
+    const message = `${place} is ${tile[at]}`;
     throw new TributaryError('not_finite', message, { vector: this.vector });
-  }
-
-  #where(element: number): string {
-    const tensor = this.layout?.tensors.find(
-      ({ start, length }) => start <= element && element < start + length,
-    );
-    if (!tensor) return `element ${element} of "${this.vector}"`;
-    return `element ${element - tensor.start} of "${this.vector}/${tensor.name}"`;
   }
 }

@@ -21,7 +21,7 @@
 import { z } from 'zod';
 import type { RankWindow } from '../kernels/kernels.js';
 import { coordinateRule } from './families/coordinate.js';
-import { inClientOrder } from './families/order.js';
+import { gathering, inClientOrder } from './families/order.js';
 import { openWorkspace } from './families/workspace.js';
 import { assumedAttackers, attackersBelow, cohortOf, withstanding } from './robust/attackers.js';
 import type { Products } from './robust/geometry.js';
@@ -42,11 +42,7 @@ const twoSteps: AggregationRule<Options, UpdateReader[]> = {
   family: 'general',
   needs: {},
   minUpdates: () => 1,
-  begin: () => [],
-  accumulate(acc, update) {
-    acc.push(update);
-    return Promise.resolve();
-  },
+  ...gathering,
   async finish(acc, ctx) {
     const updates = inClientOrder(acc, 'bulyan', 1);
     const { x } = openWorkspace('bulyan', {}, updates, ctx);

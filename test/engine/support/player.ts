@@ -44,8 +44,8 @@ export class Player {
     const { engine } = await this.#life();
     for (const each of this.#engines()) each.joined({ ...this.client, ...this.abilities });
     // A process that dies meanwhile never answers.
-    void engine.openAssignments(this.client).then(
-      (listed) => {
+    void engine.welcome(this.client).then(
+      ({ assignments: listed }) => {
         for (const known of this.#open.values()) void this.answer(known);
         for (const assignment of listed) this.take(assignment);
         void this.#welcome();

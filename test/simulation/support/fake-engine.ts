@@ -46,7 +46,7 @@ export function fakeEngine(): FakeEngine {
     now: unused,
     joined: ({ id }) => void engine.calls.push(`joined ${id}`),
     left: ({ id }) => void engine.calls.push(`left ${id}`),
-    openAssignments: () => Promise.resolve(engine.open),
+    welcome: () => Promise.resolve({ status: 'running', version: 0, assignments: engine.open }),
     decline(_, id, reason) {
       engine.calls.push(`declined ${id}: ${reason}`);
       return Promise.resolve();

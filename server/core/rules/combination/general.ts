@@ -10,7 +10,7 @@ import type {
   RuleDescription,
   UpdateReader,
 } from '../rule.js';
-import { inClientOrder } from '../families/order.js';
+import { gathering, inClientOrder } from '../families/order.js';
 
 export interface GeneralDefinition<O> extends RuleDescription<O> {
   readonly needs: Needs;
@@ -31,11 +31,7 @@ export function generalRule<O>(
     needs,
     ...(definition.control && { control: true }),
     minUpdates: () => 1,
-    begin: () => [],
-    accumulate(acc, update) {
-      acc.push(update);
-      return Promise.resolve();
-    },
+    ...gathering,
     // Async, so that what it throws rejects.
     finish: async (acc, ctx) => definition.aggregate(inClientOrder(acc, name, 1), ctx),
   };

@@ -15,7 +15,7 @@ import type {
   UpdateReader,
 } from '../rule.js';
 import { meanCoefficient } from './coefficients.js';
-import { inClientOrder } from './order.js';
+import { gathering, inClientOrder } from './order.js';
 import type { Workspace } from './workspace.js';
 import { openWorkspace } from './workspace.js';
 
@@ -63,11 +63,7 @@ export function combinationRule<O, const N extends Needs>(
     needs,
     needed: (o) => definition.needed?.(o) ?? needs,
     minUpdates: fewest,
-    begin: () => [],
-    accumulate(acc, update) {
-      acc.push(update);
-      return Promise.resolve();
-    },
+    ...gathering,
     async finish(acc, ctx) {
       const updates = inClientOrder(acc, name, fewest(ctx.options));
       const needed = definition.needed?.(ctx.options) ?? needs;

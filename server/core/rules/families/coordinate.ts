@@ -15,7 +15,7 @@ import type {
 import type { Kernels, RankWindow, Rows } from '../../kernels/kernels.js';
 import type { Ranked } from '../../kernels/ranking.js';
 import { ranking } from '../../kernels/ranking.js';
-import { inClientOrder } from './order.js';
+import { gathering, inClientOrder } from './order.js';
 import { eachSegment, segments, tileReader } from './tile-reader.js';
 
 export interface CoordinateDefinition<O> extends RuleDescription<O> {
@@ -48,11 +48,7 @@ export function coordinateRule<O>(
     family: 'coordinate',
     needs: {},
     minUpdates: fewest,
-    begin: () => [],
-    accumulate(acc, update) {
-      acc.push(update);
-      return Promise.resolve();
-    },
+    ...gathering,
     async finish(acc, ctx) {
       return outcomeOf(definition, inClientOrder(acc, name, fewest(ctx.options)), ctx);
     },

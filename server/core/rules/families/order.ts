@@ -1,7 +1,16 @@
 /** What all families do with the updates of a round before they compute. */
 import { TributaryError } from '../../../../protocol/errors.js';
 import { byClientId } from '../../cohort.js';
-import type { ClientId } from '../rule.js';
+import type { AggregationRule, ClientId, UpdateReader } from '../rule.js';
+
+/** For rules that look at all updates together, and at none before the last one is there. */
+export const gathering: Pick<AggregationRule<unknown, UpdateReader[]>, 'begin' | 'accumulate'> = {
+  begin: () => [],
+  accumulate(acc, update) {
+    acc.push(update);
+    return Promise.resolve();
+  },
+};
 
 /**
  * In client-id order, whatever the order of arrival was.
