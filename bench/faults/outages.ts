@@ -1,6 +1,7 @@
 /** Other things that go wrong in the middle of a round, and are put right again. */
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { eventually } from '../../test/support/database.js';
 import type { Life } from './coordinator.js';
 import type { Disturbance, Scene } from './row.js';
@@ -11,6 +12,8 @@ const LEASE_MS = 2_000;
 const TAKEOVER_MS = LEASE_MS + 5_000;
 /** Until clients notice that a coordinator whose connections stay open does not answer. */
 const SILENCE_MS = 60_000;
+/** How long the database is away at least. */
+const OUTAGE_MS = 1_000;
 /** The longest pause between two tries here, and what a try takes. */
 const NEXT_TRY_MS = 15_000;
 
@@ -56,18 +59,18 @@ async function answers(url: string, status: number): Promise<void> {
   });
 }
 
-/** kill -9 of the database's processes; started again a second later. */
+/** kill -9 of the database's processes; started again a second later, when it has been noticed. */
 export const databaseKilled: Disturbance = {
   name: 'PostgreSQL killed',
   limitMs: NEXT_TRY_MS,
   most: 5,
   play: async (scene) => {
-    const { start, theatre, clients, times, found } = scene;
+    const { start, theatre, clients, urls, times, found } = scene;
     const life = start();
     for (let n = 0; n < times; n++) {
       await patiently('a receipt', clients.nextReceipt());
       await theatre.killPostgres();
-      await new Promise((resolve) => setTimeout(resolve, 1_000));
+      await Promise.all([answers(urls[0], 503), sleep(OUTAGE_MS)]);
       const progress = life.nextProgress();
       await theatre.restartPostgres();
       await measure(scene, 'progress on the database', progress);

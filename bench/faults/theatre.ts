@@ -1,16 +1,15 @@
 /** What every row of the table is played on: one PostgreSQL, a database and a folder a run. */
 import { randomUUID } from 'node:crypto';
-import { readFile, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { enterableTempDirectory } from '../../server/adapters/postgres/account.js';
-import { dataDirectoryOf } from '../../server/adapters/postgres/cluster.js';
 import type { EmbeddedPostgres } from '../../server/adapters/postgres/embedded.js';
 import { startEmbeddedPostgres } from '../../server/adapters/postgres/embedded.js';
-import { isAlive } from '../../server/adapters/postgres/processes.js';
 import type { Api } from '../../server/cli/api.js';
 import { connectApi } from '../../server/cli/api.js';
 import type { Database } from '../../test/support/database.js';
-import { eventually, openDatabase } from '../../test/support/database.js';
+import { openDatabase } from '../../test/support/database.js';
+import { killPostmaster } from '../../test/support/postmaster.js';
 import { runSql } from '../../test/support/sql.js';
 import { OPERATOR_TOKEN } from '../serve.js';
 import { databaseProxy } from './proxy.js';
@@ -47,9 +46,7 @@ export async function openTheatre(): Promise<Theatre> {
   return {
     stage: (env = {}) => openStage(address.href, env),
     killPostgres: async () => {
-      const pid = await postmasterOf(dataDir);
-      process.kill(pid, 'SIGKILL');
-      await eventually('the database is gone', () => Promise.resolve(!isAlive(pid) || null));
+      await killPostmaster(dataDir);
     },
     restartPostgres: async () => {
       const server = await start();
@@ -66,11 +63,6 @@ export async function openTheatre(): Promise<Theatre> {
 
 function portOf(url: string): number {
   return Number(new URL(url).port);
-}
-
-async function postmasterOf(dataDir: string): Promise<number> {
-  const text = await readFile(join(dataDirectoryOf(dataDir), 'postmaster.pid'), 'utf8');
-  return Number(text.split('\n')[0]);
 }
 
 async function openStage(server: string, env: Readonly<Record<string, string>>): Promise<Stage> {

@@ -1,4 +1,5 @@
 /** One run under load, from its creation to its end, and what became of its rounds. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Api } from '../../server/cli/api.js';
 import type { Database } from '../../test/support/database.js';
 import type { Crowds } from './crowds.js';
@@ -73,10 +74,8 @@ export async function createLoadRun(
 /** Says where the run stood still; null where it came to its end. */
 async function untilOver({ database }: Stage, id: string, crowds: Crowds): Promise<string | null> {
   const ended = crowds.ended.then(() => true);
-  const later = (): Promise<false> =>
-    new Promise((resolve) => setTimeout(() => resolve(false), LOOK_MS));
   let last = { key: '', at: performance.now() };
-  while (!(await Promise.race([ended, later()]))) {
+  while (!(await Promise.race([ended, sleep(LOOK_MS, false)]))) {
     const [{ number, attempt, phase, ends }] = await database.query<{
       number: number;
       attempt: number;

@@ -1,4 +1,5 @@
 /** kill -9 with the whole crowd connected: how long until all are back, and whether they came as one. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Served } from '../serve.js';
 import { kill } from '../serve.js';
 import type { Crowds } from './crowds.js';
@@ -62,31 +63,36 @@ export async function storm(
 }
 
 /** Waits until so many have been welcomed since, and says when each was. */
-async function arrived(crowds: Crowds, since: number, wanted: number): Promise<number[]> {
-  const end = performance.now() + PATIENCE_MS;
-  for (;;) {
-    const times = crowds.counts().connected.slice(since);
-    if (times.length >= wanted || performance.now() > end) return times;
-    await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
-  }
+function arrived(crowds: Crowds, since: number, wanted: number): Promise<readonly number[]> {
+  const times = (): readonly number[] => crowds.counts().connected.slice(since);
+  return awaited(times, ({ length }) => length >= wanted);
 }
 
-async function closedRounds(
+function closedRounds(
   { database }: Stage,
   id: string,
   since: number,
   wanted: number,
 ): Promise<number> {
-  const end = performance.now() + PATIENCE_MS;
-  for (;;) {
+  const closed = async (): Promise<number> => {
     const [{ count }] = await database.query<{ count: number }>(
       `SELECT count(*)::int AS count FROM rounds
        WHERE run_id = $1 AND phase = 'closed' AND closed_at > to_timestamp($2 / 1000.0)`,
       id,
       since,
     );
-    if (count >= wanted || performance.now() > end) return count;
-    await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+    return count;
+  };
+  return awaited(closed, (count) => count >= wanted);
+}
+
+/** Looks until there is enough, or nobody has patience any more; what was seen last. */
+async function awaited<T>(look: () => T | Promise<T>, isEnough: (seen: T) => boolean): Promise<T> {
+  const end = performance.now() + PATIENCE_MS;
+  for (;;) {
+    const seen = await look();
+    if (isEnough(seen) || performance.now() > end) return seen;
+    await sleep(LOOK_MS);
   }
 }
 

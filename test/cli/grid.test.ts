@@ -1,24 +1,18 @@
 /** The runs of `tributary grid` shared out to processes, and what becomes of one that fails. */
 import type { ChildProcess } from 'node:child_process';
 import { fork } from 'node:child_process';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { playInProcesses } from '../../server/cli/grid/play.js';
 import { gridTasks, quickGrid } from '../../server/simulation/grid.js';
+import { folder, useFolder } from '../support/folder.js';
 
 const tasks = gridTasks(quickGrid).slice(0, 3);
 const builtWorker = fileURLToPath(new URL('../../dist/server/cli/grid/worker.js', import.meta.url));
 
-let folder: string;
-beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'tributary-grid-'));
-});
-afterAll(async () => {
-  await rm(folder, { recursive: true });
-});
+useFolder();
 
 /** Starts processes with this program; keeps them. */
 async function running(program: string) {

@@ -1,17 +1,15 @@
 /** The folder of `tributary join --state`: what a client keeps there over restarts. */
-import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { Kept } from '../../client/kept.js';
 import type { Vectors } from '../../client/types.js';
 import type { GivenWeight } from '../../protocol/http.js';
 import { stateFolder } from '../../server/cli/join/state.js';
+import { folder, useFolder } from '../support/folder.js';
 
 describe('the folder of --state', () => {
-  let folder: string;
-  beforeEach(() => (folder = mkdtempSync(join(tmpdir(), 'tributary-state-'))));
-  afterEach(() => rmSync(folder, { recursive: true, force: true }));
+  useFolder('each');
 
   const never = (): Promise<GivenWeight> => Promise.reject(new Error('nobody is to be asked'));
   const place = (key: string, assignmentId: string) => ({ key, assignmentId });

@@ -108,16 +108,42 @@ describe('an export', () => {
     const forged = file.toString().replace('"seed":7', '"seed":8');
     expect((await verify(written(Buffer.from(forged)))).broken).toMatchObject({ seq: 1 });
     const spelt = file.toString().replace('0.1', '1e-1');
-    expect((await verify(written(Buffer.from(spelt)))).broken).toMatchObject({ seq: 2 });
+    const misspelt = await verify(written(Buffer.from(spelt)));
+    expect(verdictShown(misspelt)).toMatch(
+      /^the ledger of run r1 is broken: event 2 is not written/,
+    );
     const other = await verified('r2', { url: '', key: [], file: written(file) });
     expect(other.broken).toMatchObject({ seq: 0 });
-    expect(verdictShown(other)).toContain('the header');
+    expect(verdictShown(other)).toMatch(
+      /^the export is broken: the header says .* of run r1, not /,
+    );
     const stranger = generateKeyPairSync('ed25519')
       .publicKey.export({ type: 'spki', format: 'pem' })
       .toString();
     const keyFile = join(folder, 'stranger.pem');
     writeFileSync(keyFile, stranger);
     expect((await verify(path, { key: [keyFile] })).broken).toMatchObject({ seq: 0 });
+  });
+
+  it('is not taken for one that was never signed where only its key was taken away', async () => {
+    const keyless = headerLine({ ...header, keyId: null, publicKey: null });
+    const forged = appendEvents(
+      null,
+      events.map(({ at, type }) => ({ at, type, body: { run: 'r1' } })),
+    ).map((event, i) => ({ ...event, ...key.sign(events[i].hash) }));
+    for (const lines of [events, forged].map((each) => each.map(eventLine).join(''))) {
+      const { broken, keysFrom } = await verify(written(Buffer.from(keyless + lines)));
+      expect(broken).toMatchObject({ seq: 1 });
+      expect(broken?.problem).toMatch(/is signed with the key .*, which was not given/);
+      expect(keysFrom).toBeNull();
+    }
+    const unsigned = appendEvents(
+      null,
+      events.map(({ at, type, body }) => ({ at, type, body })),
+    );
+    const whole = await verify(written(Buffer.from(keyless + unsigned.map(eventLine).join(''))));
+    expect(whole).toMatchObject({ broken: null, keysFrom: null });
+    expect(verdictShown(whole)).toContain('it is not signed');
   });
 
   it('is written page by page, to the same bytes', async () => {

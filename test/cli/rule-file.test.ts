@@ -160,6 +160,7 @@ describe('a rule from a file', () => {
      export default linearRule({ ...base, ${fields} });`;
 
   it.each([
+    ['nothing', '', /rule\.\w+: it has no default export/],
     ['no default export', 'export const rule = 1;', /no default export.*export default linearRule/],
     ['a number', 'export default 5;', /number, no rule.*linearRule, combinationRule/],
     ['an object', 'export default { name: "mine" };', /without "minUpdates".*linearRule/],

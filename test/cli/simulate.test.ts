@@ -1,22 +1,16 @@
 /** `tributary simulate`: files, and results as text. */
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { loadSimulation } from '../../server/cli/simulate/file.js';
 import { simulated } from '../../server/cli/simulate/results.js';
 import type { SimulatedRun, SimulationResult } from '../../server/simulation/simulate.js';
 import { playOne } from '../../server/simulation/simulate.js';
 import { runsOf, storyOf } from '../../server/simulation/simulation.js';
+import { folder, useFolder } from '../support/folder.js';
 
-let folder = '';
-beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'tributary-simulate-'));
-});
-afterAll(async () => {
-  await rm(folder, { recursive: true });
-});
+useFolder();
 
 async function written(name: string, content: object | string): Promise<string> {
   const path = join(folder, name);

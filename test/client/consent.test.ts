@@ -310,40 +310,35 @@ describe('a policy', () => {
     expect(coordinator.progresses).toEqual([{ assignmentId: 'a1', fraction: 0.5 }]);
   });
 
+  const question = {
+    id: 'q1',
+    path: '/v1/questions/q1/params',
+    sha256: '0'.repeat(64),
+    batch: 0,
+    answerPath: '/v1/questions/q1/answer',
+    remainingMs: 1000,
+  };
+
   it('answers no question that the plan did not speak of', async () => {
     const oracle = { batches: 1, open: () => expect.unreachable() };
     void start({ oracle, policy: { maxRounds: 100 } });
     await log.nth('connected');
-    coordinator.emit('question', {
-      id: 'q1',
-      path: '/v1/questions/q1/params',
-      sha256: '0'.repeat(64),
-      batch: 0,
-      answerPath: '/v1/questions/q1/answer',
-      remainingMs: 1000,
-    });
+    coordinator.emit('question', question);
     expect((await log.nth('problem')).error.message).toContain('its plan did not say so');
-    expect(coordinator.gets).not.toContain('/v1/questions/q1/params');
+    expect(coordinator.gets).not.toContain(question.path);
   });
 
   it('answers no question about another run', async () => {
     coordinator.plan = { ...plan, answers: true };
     coordinator.onHello = (socket) => {
-      socket.emit('question', {
-        id: 'q1',
-        path: '/v1/questions/q1/params',
-        sha256: '0'.repeat(64),
-        batch: 0,
-        answerPath: '/v1/questions/q1/answer',
-        remainingMs: 1000,
-      });
+      socket.emit('question', question);
       return undefined;
     };
     coordinator.runId = 'other';
     const oracle = { batches: 1, open: () => expect.unreachable() };
     void start({ oracle, policy: { maxRounds: 100 } });
     expect((await log.nth('problem')).error.message).toContain('of run "other", and not of "r"');
-    expect(coordinator.gets).not.toContain('/v1/questions/q1/params');
+    expect(coordinator.gets).not.toContain(question.path);
   });
 
   it('that is none is refused, with the field that is wrong', async () => {

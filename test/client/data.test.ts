@@ -1,13 +1,13 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { describeDataset } from '../../client/data/describe.js';
 import { loadDataset, writeDataset } from '../../client/data/load.js';
 import { TributaryError } from '../../protocol/errors.js';
 import type { DataContract } from '../../protocol/model.js';
 import { dataContract } from '../../protocol/model.js';
 import { encodeSafetensors } from '../../protocol/safetensors.js';
+import { folder, useFolder } from '../support/folder.js';
 
 const patients = dataContract.parse({
   features: { shape: [2], columns: ['age', 'chol'], min: 0, max: 600 },
@@ -19,13 +19,7 @@ const byPosition = dataContract.parse({
 });
 const prices = dataContract.parse({ features: { shape: [1] }, labels: { kind: 'value' } });
 
-let folder = '';
-beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'tributary-data-'));
-});
-afterAll(async () => {
-  await rm(folder, { recursive: true });
-});
+useFolder();
 
 async function file(name: string, content: string | Uint8Array): Promise<string> {
   const path = join(folder, name);

@@ -1,7 +1,7 @@
 /** The lease on an assignment, held by heartbeats while it is worked on. */
 import { describe, expect, it } from 'vitest';
 import type { ErrorCode } from '../../protocol/errors.js';
-import type { TrainFunction } from '../../client/types.js';
+import type { TrainFunction, TrainRequest } from '../../client/types.js';
 import { accept } from './support/fake-coordinator.js';
 import {
   clock,
@@ -31,10 +31,18 @@ async function beats(count: number): Promise<void> {
   await until(() => coordinator.heartbeats.length >= count);
 }
 
+/** Resolves when all has arrived that the client said: this goes the same way. */
+async function heardAll(request: TrainRequest): Promise<void> {
+  const before = coordinator.progresses.length;
+  request.progress({ fraction: 0.5 });
+  await until(() => coordinator.progresses.length > before);
+}
+
 describe('a client at work', () => {
   it('says so three times in a lease', async () => {
-    await atWork(30_000);
+    const { requests } = await atWork(30_000);
     clock.advance(9_999);
+    await heardAll(requests[0]);
     expect(coordinator.heartbeats).toEqual([]);
     for (const n of [1, 2, 3]) {
       clock.advance(10_000);
@@ -44,8 +52,11 @@ describe('a client at work', () => {
   });
 
   it('says so every twenty seconds where the lease is long', async () => {
-    await atWork(86_400_000);
-    clock.advance(20_000);
+    const { requests } = await atWork(86_400_000);
+    clock.advance(19_999);
+    await heardAll(requests[0]);
+    expect(coordinator.heartbeats).toEqual([]);
+    clock.advance(1);
     await beats(1);
   });
 
@@ -74,11 +85,13 @@ describe('a client at work', () => {
   });
 
   it('says so at once when it is back after a loss', async () => {
-    await atWork(30_000);
+    const { requests } = await atWork(30_000);
     coordinator.cutAll();
     await log.nth('connected', 2);
     await beats(1);
     clock.advance(9_999);
+    await heardAll(requests[0]);
+    expect(coordinator.heartbeats).toHaveLength(1);
     clock.advance(1);
     await beats(2);
   });

@@ -2,7 +2,6 @@ import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import {
   mkdir,
-  mkdtemp,
   readdir,
   readFile,
   readlink,
@@ -13,22 +12,21 @@ import {
   utimes,
   writeFile,
 } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import { blobPath, createDirectoryBlobStore } from '../../server/adapters/blob-directory.js';
 import type { BlobStore } from '../../server/core/ports.js';
+import { folder as root, useFolder } from '../support/folder.js';
 import { arriving, blobStoreContract, MiB, someBytes, store } from './blob-store.contract.js';
 
-let root: string;
+useFolder();
+
 let blobs: BlobStore;
 beforeAll(async () => {
-  root = await mkdtemp(join(tmpdir(), 'tributary-blobs-'));
   blobs = await createDirectoryBlobStore(join(root, 'contract'));
 });
-afterAll(() => rm(root, { recursive: true, force: true }));
 
 blobStoreContract('a directory', () => blobs);
 

@@ -91,6 +91,11 @@ export function assignmentFor(
   return { id, runId, round: number, attempt, clientId, role, kind, baseVersion };
 }
 
+/** A waiting round that begins, and wants one update unless said otherwise. */
+export function beginRound(round: Round, deadline = startedAt + 5, wanted = 1): Round {
+  return step(round, { type: 'begin', at: startedAt, deadline, wanted });
+}
+
 /** Enrols clients (`source`, unless said otherwise) and invites them to the run's first round. */
 export async function startTraining(
   store: Store,
@@ -102,12 +107,7 @@ export async function startTraining(
   const cohort = clients.map((id): Client => ({ runId, id, role: roles[id] ?? 'source' }));
   for (const client of cohort) await enrol(store, client);
   const assignments = cohort.map((client) => assignmentFor(waiting, client));
-  const round = step(waiting, {
-    type: 'begin',
-    at: startedAt,
-    deadline: startedAt + 60_000,
-    wanted: cohort.length,
-  });
+  const round = beginRound(waiting, startedAt + 60_000, cohort.length);
   if (!(await store.commit(round, { assignments }))) throw new Error('the round did not begin');
   return { round, assignments };
 }

@@ -2,6 +2,7 @@ import { expect, it } from 'vitest';
 import type { ListedRound, RoundRecord } from '../../server/core/records.js';
 import { openRound, step } from '../../server/core/round.js';
 import {
+  beginRound,
   checkpointOf,
   closeCollection,
   createRun,
@@ -92,7 +93,7 @@ async function sevenRounds(theStore: TheStore): Promise<void> {
   const abandon = { type: 'abandon', at: startedAt, reason: 'missed' } as const;
   const retry = openRound('r1', 1, 2, 0, startedAt);
   await store.commit(step(round, abandon), { next: retry });
-  const begun = step(retry, { type: 'begin', at: startedAt, deadline: startedAt + 5, wanted: 1 });
+  const begun = beginRound(retry);
   const again = { id: 'again', runId: 'r1', round: 1, attempt: 2, clientId: 'anna' };
   const assignment = { ...again, role: 'source', kind: 'train', baseVersion: 0 } as const;
   await store.commit(begun, { assignments: [assignment] });

@@ -1,9 +1,9 @@
 import { expect, it } from 'vitest';
 import { TributaryError } from '../../protocol/errors.js';
-import { step } from '../../server/core/round.js';
 import type { Json } from '../../server/core/rules/rule.js';
 import { GENESIS_HASH, verifyChain } from '../../server/adapters/ledger-chain.js';
 import {
+  beginRound,
   closeCollection,
   createRun,
   enrol,
@@ -29,12 +29,7 @@ export function ledgerContract(theStore: TheStore): void {
   it('chains the events of a run, and the chain holds when it is read', async () => {
     const waiting = await createRun(theStore());
     const events = bodies.map((body, i) => ({ at: startedAt + i, type: `body ${i}`, body }));
-    const begun = step(waiting, {
-      type: 'begin',
-      at: startedAt,
-      deadline: startedAt + 5,
-      wanted: 1,
-    });
+    const begun = beginRound(waiting);
     await theStore().commit(begun, { events });
     await enrol(theStore(), { runId: 'r1', id: 'anna', role: 'source' });
 
@@ -68,12 +63,7 @@ export function ledgerContract(theStore: TheStore): void {
 
   it('stays a chain when many append to it at the same time', async () => {
     const waiting = await createRun(theStore());
-    const begun = step(waiting, {
-      type: 'begin',
-      at: startedAt,
-      deadline: startedAt + 5,
-      wanted: 1,
-    });
+    const begun = beginRound(waiting);
     await Promise.all([
       ...Array.from({ length: 20 }, (_, i) =>
         enrol(theStore(), { runId: 'r1', id: `c${i}`, role: 'source' }),
@@ -87,12 +77,7 @@ export function ledgerContract(theStore: TheStore): void {
 
   it('hashes what it stores, not what it was given', async () => {
     const waiting = await createRun(theStore());
-    const begun = step(waiting, {
-      type: 'begin',
-      at: startedAt,
-      deadline: startedAt + 5,
-      wanted: 1,
-    });
+    const begun = beginRound(waiting);
     const body = { said: 'NUL \u0000, half \udc00', ['key\u0000']: 1 };
     await theStore().commit(begun, { events: [{ at: startedAt, type: 'odd \u0000', body }] });
     const events = await theStore().events('r1');
@@ -193,12 +178,7 @@ export function ledgerContract(theStore: TheStore): void {
 
   it('refuses an event with a number that JSON does not have', async () => {
     const waiting = await createRun(theStore());
-    const begun = step(waiting, {
-      type: 'begin',
-      at: startedAt,
-      deadline: startedAt + 5,
-      wanted: 1,
-    });
+    const begun = beginRound(waiting);
     const events = [{ at: startedAt, type: 'weighed', body: { weight: NaN } }];
     await expect(theStore().commit(begun, { events })).rejects.toMatchObject({ code: 'internal' });
     expect(await theStore().currentRound('r1')).toEqual(waiting);

@@ -2,6 +2,7 @@ import { expect, it } from 'vitest';
 import type { Evaluation } from '../../protocol/http.js';
 import { openRound, step } from '../../server/core/round.js';
 import {
+  beginRound,
   checkpointOf,
   closeCollection,
   createRun,
@@ -49,8 +50,7 @@ export function statusContract(theStore: TheStore): void {
   it('commits what asks for a status only while the run has it', async () => {
     const waiting = await createRun(theStore());
     await enrol(theStore(), { runId: 'r1', id: 'anna', role: 'source' });
-    const begin = { type: 'begin', at: startedAt, deadline: startedAt + 5, wanted: 1 } as const;
-    const begun = step(waiting, begin);
+    const begun = beginRound(waiting);
     const anna = assignmentFor(waiting, { runId: 'r1', id: 'anna', role: 'source' });
     const changes = {
       ...{ assignments: [anna], events: [eventOf('began')] },
@@ -70,7 +70,7 @@ export function statusContract(theStore: TheStore): void {
     for (let i = 0; i < 12; i++) {
       const id = `race-${i}`;
       const waiting = await createRun(theStore(), id);
-      const begun = step(waiting, { type: 'begin', at: startedAt, deadline: 1, wanted: 1 });
+      const begun = beginRound(waiting, 1);
       const began = { events: [eventOf('began')], onlyWhile: 'running' as const };
       const pausing = (): Promise<boolean> => theStore().setStatus(id, ['running'], paused);
       const beginning = (): Promise<boolean> => theStore().commit(begun, began);
@@ -125,8 +125,7 @@ export function statusContract(theStore: TheStore): void {
       const evaluation = version % 3 === 0 ? null : evaluationOf(version);
       await evaluate(training, version, evaluation);
       const next = (await theStore().currentRound('r1'))!;
-      const begin = { type: 'begin', at: startedAt, deadline: startedAt, wanted: 1 } as const;
-      training = step(next, begin);
+      training = beginRound(next, startedAt);
       await theStore().commit(training, {});
     }
     const expected = [1, 2, 4, 5, 7, 8, 10, 11].map((version) => {

@@ -2,6 +2,7 @@
 import { afterAll, beforeEach, describe } from 'vitest';
 import type { Store } from '../../server/core/ports.js';
 import { clientContract } from './store-clients.contract.js';
+import { commitContract } from './store-commits.contract.js';
 import { historyContract } from './store-history.contract.js';
 import { ledgerContract } from './store-ledger.contract.js';
 import { operatorContract } from './store-operators.contract.js';
@@ -37,6 +38,7 @@ export function storeContract(name: string, open: OpenStore): void {
     describe('clients', () => clientContract(theStore));
     describe('operators', () => operatorContract(theStore));
     describe('rounds', () => roundContract(theStore));
+    describe('the commit of a round', () => commitContract(theStore));
     describe('the history of a run', () => historyContract(theStore));
     describe('receipts', () => receiptContract(theStore));
     describe('retention', () => retentionContract(theStore));

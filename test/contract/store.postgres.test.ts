@@ -10,6 +10,7 @@ import { step } from '../../server/core/round.js';
 import { emptyDatabase, type TestDatabase, testDatabase } from '../support/postgres.js';
 import {
   assignmentFor,
+  beginRound,
   checkpointOf,
   closeCollection,
   createRun,
@@ -211,12 +212,7 @@ describe('the store in Postgres', () => {
   it('keeps a ledger in which a row that was changed, or taken out, is found', async () => {
     const waiting = await createRun(store);
     const body = { weights: { anna: 0.1, bert: 1 / 3 }, note: 'ä 数字 😀', list: [1e21, -0.5] };
-    const begun = step(waiting, {
-      type: 'begin',
-      at: startedAt,
-      deadline: startedAt + 5,
-      wanted: 1,
-    });
+    const begun = beginRound(waiting);
     const events = ['one', 'two', 'three'].map((type) => ({ at: startedAt, type, body }));
     await store.commit(begun, { events });
     expect(verifyChain(await store.events('r1'))).toBeNull();
@@ -243,7 +239,7 @@ describe('the store in Postgres', () => {
       // In the hour that New York skips in spring, which only an instant can name.
       const skipped = Date.UTC(2026, 2, 8, 7, 30, 0, 123);
       const waiting = await createRun(store);
-      const begun = step(waiting, { type: 'begin', at: startedAt, deadline: skipped, wanted: 1 });
+      const begun = beginRound(waiting, skipped);
       await store.commit(begun, {});
       const { rows } = await admin.query(
         `SELECT run_id, extract(epoch FROM coalesce(deadline, opened_at))::float8 * 1000 AS at
@@ -327,12 +323,7 @@ describe('the store in Postgres', () => {
       `INSERT INTO clients SELECT 'r1', 'c' || i, 'source', 'token ' || i, now()
        FROM generate_series(1, ${size - 1}) i`,
     );
-    const begun = step(waiting, {
-      type: 'begin',
-      at: startedAt,
-      deadline: startedAt + 5,
-      wanted: 1,
-    });
+    const begun = beginRound(waiting);
     const assignments = (await store.clients('r1')).map((client) => assignmentFor(begun, client));
     expect(await store.commit(begun, { assignments })).toBe(true);
     const some = assignments.slice(0, 500);

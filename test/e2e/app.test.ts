@@ -17,8 +17,6 @@ import { testDatabase } from '../support/postgres.js';
 import {
   OPERATOR,
   closeCoordinators,
-  createRun,
-  enrol,
   errorOf,
   putUpdate,
   request,
@@ -26,6 +24,7 @@ import {
   startCoordinator,
   updateFile,
 } from './support/coordinator.js';
+import { runWithPeer } from './support/joined.js';
 import { Peer, leaveAfterEach } from './support/peer.js';
 import { head, openWire } from './support/tcp.js';
 
@@ -78,9 +77,7 @@ describe('a coordinator in a server of somebody else', () => {
     for (const path of ['/', '/healthz', '/flood', '/socket.io/']) {
       expect(await (await fetch(originOf(server) + path)).text()).toBe('mine');
     }
-    const run = await createRun(coordinator, { rounds: 1 });
-    const { token } = await enrol(coordinator, run.id, 'anna');
-    const peer = await Peer.join(coordinator.url, token);
+    const { token, peer } = await runWithPeer(coordinator, { rounds: 1 });
     const { id } = await peer.assignment();
     expect((await putUpdate(coordinator, id, token, updateFile(id))).status).toBe(201);
     await peer.nth('weighed');
@@ -89,8 +86,7 @@ describe('a coordinator in a server of somebody else', () => {
   it('leaves it as it was, and open, when it is closed', async () => {
     const server = await ownServer();
     const coordinator = await startCoordinator({ server, basePath: '/fl/' });
-    const run = await createRun(coordinator);
-    const peer = await Peer.join(coordinator.url, (await enrol(coordinator, run.id, 'anna')).token);
+    const { peer } = await runWithPeer(coordinator);
     await coordinator.close();
     await peer.disconnected();
     expect(await (await fetch(`${originOf(server)}/fl/healthz`)).text()).toBe('mine');
@@ -127,9 +123,7 @@ describe('stopping', () => {
       const { blobs, staging } = watchedBlobs();
       const shared = where === 'a shared one' ? { server: await ownServer() } : {};
       const coordinator = await startCoordinator({ store, blobs, ...shared });
-      const run = await createRun(coordinator, { rounds: 1 });
-      const { token } = await enrol(coordinator, run.id, 'anna');
-      const peer = await Peer.join(coordinator.url, token);
+      const { token, peer } = await runWithPeer(coordinator, { rounds: 1 });
       const { id } = await peer.assignment();
       const body = updateFile(id);
       const headers = {
@@ -157,10 +151,9 @@ describe('stopping', () => {
   );
 
   it('does not wait for ever', async () => {
-    const coordinator = await startCoordinator({ limits: { stopMs: 50 } });
-    const run = await createRun(coordinator);
-    const { token } = await enrol(coordinator, run.id, 'anna');
-    const peer = await Peer.join(coordinator.url, token);
+    // The upload itself would be waited for longer than the test.
+    const coordinator = await startCoordinator({ uploadIdleMs: 120_000, limits: { stopMs: 50 } });
+    const { token, peer } = await runWithPeer(coordinator);
     const { id } = await peer.assignment();
     const wire = openWire(coordinator.url);
     const headers = {
@@ -176,9 +169,8 @@ describe('stopping', () => {
   it('and starting again takes the run up where it was', async () => {
     const parts = { store: createMemoryStore(), blobs: createMemoryBlobStore() };
     const first = await startCoordinator(parts);
-    const run = await createRun(first, { rounds: 1 });
-    const { token } = await enrol(first, run.id, 'anna');
-    const { id } = await (await Peer.join(first.url, token)).assignment();
+    const { token, peer: before } = await runWithPeer(first, { rounds: 1 });
+    const { id } = await before.assignment();
     await first.close();
 
     const second = await startCoordinator(parts);
@@ -186,7 +178,7 @@ describe('stopping', () => {
     const answer = await peer.hello();
     expect(answer).toMatchObject({ ok: true, value: { assignments: [{ id }] } });
     await putUpdate(second, id, token, updateFile(id));
-    for (let n = 1; (await peer.nth('run', n)).status === 'running'; n++);
+    await peer.announced('completed');
     expect(await peer.nth('weighed')).toMatchObject({ assignmentId: id, weight: 1 });
   });
 
@@ -230,9 +222,7 @@ describe('starting', () => {
           log: pino({ level: 'silent' }),
         });
       const first = await start();
-      const run = await createRun(first, { rounds: 1 });
-      const { token } = await enrol(first, run.id, 'anna');
-      const peer = await Peer.join(first.url, token);
+      const { runId, token, peer } = await runWithPeer(first, { rounds: 1 });
       const { id } = await peer.assignment();
       await putUpdate(first, id, token, updateFile(id));
       await peer.nth('weighed');
@@ -241,8 +231,8 @@ describe('starting', () => {
       const second = await start();
       cleanups.push(() => second.close());
       const { runs } = runList.parse(await (await request(second, '/v1/runs', OPERATOR)).json());
-      expect(runs).toMatchObject([{ id: run.id, status: 'completed', version: 1 }]);
-      const model = await request(second, `/v1/runs/${run.id}/checkpoints/newest`, OPERATOR);
+      expect(runs).toMatchObject([{ id: runId, status: 'completed', version: 1 }]);
+      const model = await request(second, `/v1/runs/${runId}/checkpoints/newest`, OPERATOR);
       expect(model.headers.get('etag')).toBe(
         `"${sha256(new Uint8Array(await model.arrayBuffer()))}"`,
       );

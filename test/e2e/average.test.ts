@@ -1,6 +1,5 @@
 /** The moving average of a run's checkpoints over HTTP. */
 import { describe, expect, it } from 'vitest';
-import type { RunSummary } from '../../protocol/http.js';
 import { VERSION_HEADER } from '../../protocol/http.js';
 import type { RunSpecInput } from '../../protocol/run.js';
 import { decodeSafetensors } from '../../protocol/safetensors.js';
@@ -13,22 +12,21 @@ import { Gate } from '../support/gate.js';
 import {
   OPERATOR,
   closeCoordinators,
-  createRun,
-  enrol,
   errorOf,
   putUpdate,
   request,
   startCoordinator,
   updateFile,
 } from './support/coordinator.js';
-import { Peer, leaveAfterEach } from './support/peer.js';
+import { runWithPeer } from './support/joined.js';
+import { leaveAfterEach } from './support/peer.js';
 
 closeCoordinators('each');
 leaveAfterEach();
 
 interface Finished {
   readonly coordinator: Coordinator;
-  readonly run: RunSummary;
+  readonly runId: string;
   readonly token: string;
 }
 
@@ -40,16 +38,14 @@ async function finished(
 ): Promise<Finished> {
   const coordinator = await startCoordinator({ ...storage });
   // Without it, only the newest state is kept, and so only the newest average.
-  const run = await createRun(coordinator, { after, keepUpdates });
-  const { token } = await enrol(coordinator, run.id, 'anna');
-  const peer = await Peer.join(coordinator.url, token);
+  const { runId, token, peer } = await runWithPeer(coordinator, { after, keepUpdates });
   for (const turn of [1, 2]) {
     const { id } = await peer.assignment(turn);
     const response = await putUpdate(coordinator, id, token, updateFile(id, 0.5));
     expect(response.status).toBe(201);
     await peer.nth('weighed', turn);
   }
-  return { coordinator, run, token };
+  return { coordinator, runId, token };
 }
 
 /** Where blobs are not opened before they may be, once it is watched. */
@@ -93,8 +89,8 @@ function watchedStorage() {
   };
 }
 
-const pathOf = ({ run }: Finished, version: number | 'newest'): string =>
-  `/v1/runs/${run.id}/checkpoints/${version}/average`;
+const pathOf = ({ runId }: Finished, version: number | 'newest'): string =>
+  `/v1/runs/${runId}/checkpoints/${version}/average`;
 
 async function biasAt(here: Finished, version: number | 'newest'): Promise<number[]> {
   const response = await request(here.coordinator, pathOf(here, version), OPERATOR);
@@ -119,8 +115,8 @@ describe('GET …/checkpoints/:version/average', () => {
     const api = connectApi(here.coordinator.url, OPERATOR);
     const response = await request(here.coordinator, pathOf(here, 2), OPERATOR);
     const average = new Uint8Array(await response.arrayBuffer());
-    expect(await api.model(here.run.id, 'newest', { average: true })).toEqual(average);
-    expect(await api.model(here.run.id, 2)).not.toEqual(average);
+    expect(await api.model(here.runId, 'newest', { average: true })).toEqual(average);
+    expect(await api.model(here.runId, 2)).not.toEqual(average);
   });
 
   it('is cached as the checkpoint itself is, and for operators only', async () => {

@@ -1,33 +1,25 @@
 /** A rule whose oracle is the target client: the questions and answers as they cross the wire. */
-import { beforeAll, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import type { RoundSummary } from '../../protocol/http.js';
-import { SHA256_HEADER, evaluationTaken, runDetail } from '../../protocol/http.js';
+import { SHA256_HEADER, evaluationTaken } from '../../protocol/http.js';
 import type { Question } from '../../protocol/messages.js';
 import { question as questionSchema } from '../../protocol/messages.js';
 import { decodeSafetensors, encodeSafetensors } from '../../protocol/safetensors.js';
-import type { Coordinator } from '../../server/app.js';
 import {
-  OPERATOR,
-  closeCoordinators,
   createRun,
   enrol,
   errorOf,
   putUpdate,
   request,
   sha256,
-  startCoordinator,
   tensors,
   updateFile,
 } from './support/coordinator.js';
-import { Peer, leaveAfterEach } from './support/peer.js';
+import { detailOf } from './support/joined.js';
+import { coordinator, useCoordinator } from './support/one-coordinator.js';
+import { Peer } from './support/peer.js';
 
-closeCoordinators('all');
-leaveAfterEach();
-
-let coordinator: Coordinator;
-beforeAll(async () => {
-  coordinator = await startCoordinator();
-});
+useCoordinator();
 
 const EPOCHS = 3;
 
@@ -101,11 +93,11 @@ it('a round is aggregated with what the target answers, and with nothing that ot
   const late = await put(first, token, answer);
   expect(evaluationTaken.parse(await late.json())).toEqual({ taken: false });
 
-  const response = await request(coordinator, `/v1/runs/${runId}`, OPERATOR);
-  const detail = runDetail.parse(await response.json());
+  const detail = await detailOf(coordinator, runId);
   expect(detail.status).toBe('completed');
   // The oracle's optimum is at zero: the model is drawn towards it.
   expect(detail.history[0].diagnostics.gamma).toBeLessThan(1);
+  await source.announced('completed');
   expect(source.received('question')).toEqual([]);
 });
 
@@ -115,10 +107,8 @@ it('a target whose answer is wrong is told so, and the round is tried again', as
   const bad = await put(first, token, encodeSafetensors({}, { loss: '1' }));
   expect([bad.status, (await errorOf(bad)).code]).toEqual([422, 'wrong_tensors']);
   let round: RoundSummary;
-  do {
-    const response = await request(coordinator, `/v1/runs/${runId}`, OPERATOR);
-    [round] = runDetail.parse(await response.json()).history;
-  } while (round.phase === 'aggregating');
+  do [round] = (await detailOf(coordinator, runId)).history;
+  while (round.phase === 'aggregating');
   expect(round.phase).toBe('abandoned');
   expect(round.reason).toContain('"hospital" gave a wrong answer');
 });

@@ -1,6 +1,5 @@
 /** `tributary join` with a policy, a review, several coordinators, and without a token. */
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { RunSpecInput } from '../../protocol/run.js';
@@ -11,24 +10,21 @@ import type { Api } from '../../server/cli/api.js';
 import { connectApi } from '../../server/cli/api.js';
 import type { Finished } from '../support/command.js';
 import { command, endCommands, startCommand } from '../support/command.js';
+import { folder, useFolder } from '../support/folder.js';
 import { tinyCsv, tinyTask } from '../support/tiny-task.js';
 import { closeCoordinators, OPERATOR, startCoordinator } from './support/coordinator.js';
 
-let folder: string;
+useFolder();
 let coordinator: Coordinator;
 let api: Api;
 
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'tributary-join-'));
   coordinator = await startCoordinator();
   api = connectApi(coordinator.url, OPERATOR);
   await writeFile(join(folder, 'ada.csv'), tinyCsv('ada', 40));
 });
 closeCoordinators('all');
-afterAll(async () => {
-  await endCommands();
-  await rm(folder, { recursive: true, force: true });
-});
+afterAll(endCommands);
 
 /** The id of a run of one round for one client. */
 async function createRun(changes: Partial<RunSpecInput> = {}): Promise<string> {

@@ -338,18 +338,20 @@ describe.skipIf(process.platform !== 'linux')('a process that may open few files
       child.stdout.on('data', (chunk: Buffer) => resolve(chunk.toString().trim())),
     );
     const { hostname: host, port } = new URL(url);
-    const dropped = await Promise.all(
+    const served = await Promise.all(
       Array.from({ length: 400 }, () => {
         const socket = connect({ host, port: Number(port) });
         sockets.push(socket);
         socket.on('error', () => undefined);
+        socket.write(head({}, 'GET /healthz HTTP/1.1'));
         return new Promise<boolean>((resolve) => {
-          socket.on('close', () => resolve(true));
-          setTimeout(() => resolve(false), 3_000);
+          socket.once('data', () => resolve(true));
+          socket.once('close', () => resolve(false));
         });
       }),
     );
-    const open = dropped.filter((was) => !was).length;
+    const open = served.filter(Boolean).length;
+    expect(sockets.filter(({ closed }) => !closed)).toHaveLength(open);
     expect(open).toBeGreaterThan(100);
     expect(open).toBeLessThanOrEqual(150);
     // A flood of connections is a line, not a flood of lines.

@@ -10,12 +10,12 @@ import {
   OPERATOR,
   closeCoordinators,
   createRun,
-  enrol,
   putUpdate,
   request,
   startCoordinator,
   updateFile,
 } from './support/coordinator.js';
+import { runWithPeer } from './support/joined.js';
 import { Peer, leaveAfterEach } from './support/peer.js';
 
 closeCoordinators('each');
@@ -43,9 +43,7 @@ async function logged(options: CoordinatorOptions = {}) {
 
 it('no token, whoever sends it and wherever', async () => {
   const { coordinator, text } = await logged();
-  const run = await createRun(coordinator);
-  const { token } = await enrol(coordinator, run.id, 'anna');
-  const peer = await Peer.join(coordinator.url, token);
+  const { token, peer } = await runWithPeer(coordinator);
   const { id } = await peer.assignment();
   await putUpdate(coordinator, id, token, updateFile(id));
   await putUpdate(coordinator, id, token, new Uint8Array(9));

@@ -1,27 +1,25 @@
 /** What the built commands say to people who got something wrong: what it is, and what to do. */
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Finished } from '../support/command.js';
 import { command, endCommands } from '../support/command.js';
+import { folder, useFolder } from '../support/folder.js';
 import { initialModel, plainRun } from '../support/plain-task.js';
 import type { Stage } from '../support/stage.js';
 import { OPERATOR_TOKEN, openStage } from '../support/stage.js';
 
+useFolder();
 let stage: Stage;
-let folder: string;
 
 beforeAll(async () => {
   stage = await openStage();
-  folder = await mkdtemp(join(tmpdir(), 'tributary-mistakes-'));
 });
 afterAll(async () => {
   await endCommands();
   await stage.close();
-  await rm(folder, { recursive: true, force: true });
 });
 
 /** Runs an operator's command. */

@@ -1,14 +1,11 @@
 /** Operators pause, resume and stop a run over REST; clients say that they are at work, or lose it. */
-import { beforeAll, describe, expect, it } from 'vitest';
-import { eventList, runDetail, runSummary } from '../../protocol/http.js';
+import { describe, expect, it, vi } from 'vitest';
+import { eventList, runSummary } from '../../protocol/http.js';
 import type { RunDetail } from '../../protocol/http.js';
-import type { RunState } from '../../protocol/messages.js';
 import type { RunSpecInput } from '../../protocol/run.js';
-import type { Coordinator } from '../../server/app.js';
+import { VirtualClock } from '../support/virtual-clock.js';
 import {
   OPERATOR,
-  closeCoordinators,
-  createRun,
   enrol,
   errorOf,
   putUpdate,
@@ -16,43 +13,19 @@ import {
   startCoordinator,
   updateFile,
 } from './support/coordinator.js';
-import { Peer, leaveAfterEach } from './support/peer.js';
+import type { RunWithPeer } from './support/joined.js';
+import { detailOf, runWithPeer } from './support/joined.js';
+import { coordinator, useCoordinator } from './support/one-coordinator.js';
+import { Peer } from './support/peer.js';
 
-closeCoordinators('all');
-leaveAfterEach();
+useCoordinator();
 
-let coordinator: Coordinator;
-beforeAll(async () => {
-  coordinator = await startCoordinator();
-});
-
-interface Joined {
-  readonly runId: string;
-  readonly peer: Peer;
-  readonly token: string;
-}
-
-/** A run, and a client of it that is there. */
-async function joined(changes: Partial<RunSpecInput> = {}): Promise<Joined> {
-  const { id: runId } = await createRun(coordinator, changes);
-  const { token } = await enrol(coordinator, runId, 'anna');
-  return { runId, token, peer: await Peer.join(coordinator.url, token) };
+function joined(changes: Partial<RunSpecInput> = {}): Promise<RunWithPeer> {
+  return runWithPeer(coordinator, changes);
 }
 
 function control(runId: string, verb: 'pause' | 'resume' | 'stop', token = OPERATOR) {
   return request(coordinator, `/v1/runs/${runId}/${verb}`, token, { method: 'POST' });
-}
-
-async function detailOf(runId: string): Promise<RunDetail> {
-  return runDetail.parse(await (await request(coordinator, `/v1/runs/${runId}`, OPERATOR)).json());
-}
-
-/** The next announcement with this status, of those that came or will come. */
-async function announced(peer: Peer, status: RunState['status']): Promise<RunState> {
-  for (let n = 1; ; n++) {
-    const state = await peer.nth('run', n);
-    if (state.status === status) return state;
-  }
 }
 
 describe('a run that is paused over REST', () => {
@@ -63,13 +36,13 @@ describe('a run that is paused over REST', () => {
     expect(answer.status).toBe(200);
     const reason = expect.stringContaining('paused by') as string;
     expect(runSummary.parse(await answer.json())).toMatchObject({ status: 'paused', reason });
-    await announced(peer, 'paused');
+    await peer.announced('paused');
 
     const upload = await putUpdate(coordinator, id, token, updateFile(id));
     expect(upload.status).toBe(201);
     await peer.nth('weighed');
     let detail: RunDetail;
-    do detail = await detailOf(runId);
+    do detail = await detailOf(coordinator, runId);
     while (detail.now !== 'round 2: paused');
     expect(detail).toMatchObject({ status: 'paused', round: 1, version: 1 });
     expect(detail.history.map(({ phase }) => phase)).toEqual(['closed', 'waiting']);
@@ -78,7 +51,7 @@ describe('a run that is paused over REST', () => {
     expect((await control(runId, 'resume')).status).toBe(200);
     const second = await peer.assignment(2);
     await putUpdate(coordinator, second.id, token, updateFile(second.id));
-    expect(await announced(peer, 'completed')).toMatchObject({ version: 2 });
+    expect(await peer.announced('completed')).toMatchObject({ version: 2 });
     const ledger = await request(coordinator, `/v1/runs/${runId}/events`, OPERATOR);
     const types = eventList.parse(await ledger.json()).events.map(({ type }) => type);
     expect(types.filter((type) => type.startsWith('run-'))).toEqual([
@@ -96,7 +69,7 @@ describe('a run that is paused over REST', () => {
     expect(await refused(control(runId, 'pause', token))).toBe('forbidden');
     expect(await refused(control('no-run', 'pause'))).toBe('run_not_found');
     expect((await control(runId, 'stop')).status).toBe(200);
-    await announced(peer, 'stopped');
+    await peer.announced('stopped');
     expect(await refused(control(runId, 'resume'))).toBe('run_over');
   });
 
@@ -113,20 +86,26 @@ describe('a run that is paused over REST', () => {
 describe('a lease', () => {
   it('is renewed by heartbeats, and lost in silence: the client is told to stop', async () => {
     const leaseMs = 1_500;
-    const { runId, peer } = await joined({ leaseMs, retries: 0, quorum: { min: 1, share: 0 } });
+    const clock = new VirtualClock();
+    const still = await startCoordinator({ clock });
+    const spec = { leaseMs, retries: 0, quorum: { min: 1, share: 0 } };
+    const { runId, peer } = await runWithPeer(still, spec);
     const { id, leaseMs: told } = await peer.assignment();
     expect(told).toBe(leaseMs);
-    const beats = 8;
-    for (let i = 0; i < beats; i++) {
+    let end = clock.now() + leaseMs;
+    for (let beats = 0; beats < 8; beats++) {
+      clock.advanceTo(end - 1);
       expect(await peer.send('heartbeat', { assignmentId: id })).toEqual({ ok: true, value: null });
-      await new Promise((resolve) => setTimeout(resolve, leaseMs / 4));
+      end = clock.now() + leaseMs;
     }
+    clock.advanceTo(end - 1);
+    // It has looked by then, and goes on waiting.
+    await vi.waitFor(() => expect(clock.isAwaited(end)).toBe(true));
     expect(peer.received('closed')).toEqual([]);
-    const silentSince = Date.now();
+    clock.advanceTo(end);
     expect(await peer.nth('closed')).toMatchObject({ assignmentId: id, reason: 'lease expired' });
-    expect(Date.now() - silentSince).toBeLessThan(leaseMs + 5_000);
-    expect(await announced(peer, 'failed')).toBeDefined();
-    expect((await detailOf(runId)).history[0]).toMatchObject({ dropped: 1 });
+    await peer.announced('failed');
+    expect((await detailOf(still, runId)).history[0]).toMatchObject({ dropped: 1 });
     const late = await peer.send('heartbeat', { assignmentId: id });
     expect(late).toMatchObject({ ok: false, error: { code: 'assignment_unknown' } });
   });

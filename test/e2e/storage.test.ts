@@ -3,7 +3,6 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import type { RunDetail } from '../../protocol/http.js';
 import type { RunSpecInput } from '../../protocol/run.js';
 import { blobPath, createDirectoryBlobStore } from '../../server/adapters/blob-directory.js';
 import { createMemoryBlobStore } from '../../server/adapters/blob-memory.js';
@@ -21,6 +20,7 @@ import {
   startCoordinator,
   updateFile,
 } from './support/coordinator.js';
+import { detailOf } from './support/joined.js';
 import { Peer, leaveAfterEach } from './support/peer.js';
 
 closeCoordinators('each');
@@ -42,8 +42,7 @@ async function joined(coordinator: Coordinator, runId: string, name: string): Pr
 }
 
 async function nowOf(coordinator: Coordinator, runId: string): Promise<string> {
-  const response = await request(coordinator, `/v1/runs/${runId}`, OPERATOR);
-  return ((await response.json()) as RunDetail).now;
+  return (await detailOf(coordinator, runId)).now;
 }
 
 describe('a storage with a limit', () => {

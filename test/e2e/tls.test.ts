@@ -56,6 +56,17 @@ function folder(): string {
   return dir;
 }
 
+/** Follows these files until the test ends: the certificates that a server is given, and what is told. */
+function followed(live: TlsFiles): { given: string[]; told: string[] } {
+  const [given, told]: [string[], string[]] = [[], []];
+  const tell = (_facts: object, message: string): void => void told.push(message);
+  const server = {
+    setSecureContext: ({ cert }: { cert?: unknown }) => void given.push(String(cert)),
+  };
+  cleanups.push(followFiles(server, live, { info: tell, warn: tell, error: tell }, 10));
+  return { given, told };
+}
+
 /** A run with two clients, made by an operator who trusts the CA and shows no certificate. */
 async function runOn(coordinator: Coordinator) {
   const api = connectApi(coordinator.url, OPERATOR, environmentWith({ ca }));
@@ -177,13 +188,7 @@ describe('a certificate that is renewed', () => {
     const live = { ...files, cert: join(dir, 'cert.pem'), key: join(dir, 'key.pem') };
     copyFileSync(file('server.pem'), live.cert);
     copyFileSync(file('server.key'), live.key);
-    const given: string[] = [];
-    const told: string[] = [];
-    const tell = (_facts: object, message: string): void => void told.push(message);
-    const server = {
-      setSecureContext: ({ cert }: { cert?: unknown }) => void given.push(String(cert)),
-    };
-    cleanups.push(followFiles(server, live, { info: tell, warn: tell, error: tell }, 10));
+    const { given, told } = followed(live);
     writeFileSync(live.cert, pem('renewed.pem').slice(0, 200));
     await vi.waitFor(() => expect(told).toHaveLength(1));
     writeFileSync(live.cert, pem('renewed.pem'));
@@ -226,13 +231,7 @@ describe('a certificate that is renewed', () => {
       copyFileSync(file(`${name}.key`), live.key);
     };
     put('server');
-    const given: string[] = [];
-    const told: string[] = [];
-    const tell = (_facts: object, message: string): void => void told.push(message);
-    const server = {
-      setSecureContext: ({ cert }: { cert?: unknown }) => void given.push(String(cert)),
-    };
-    cleanups.push(followFiles(server, live, { info: tell, warn: tell, error: tell }, 10));
+    const { given, told } = followed(live);
     rmSync(dir, { recursive: true });
     disturb(dir);
     await vi.waitFor(() => expect(told.length).toBeGreaterThan(0));

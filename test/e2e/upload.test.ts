@@ -11,8 +11,6 @@ import type { CoordinatorOptions } from '../../server/settings.js';
 import {
   OPERATOR,
   closeCoordinators,
-  createRun,
-  enrol,
   errorOf,
   putUpdate,
   request,
@@ -21,6 +19,7 @@ import {
   updateFile,
   updateOf,
 } from './support/coordinator.js';
+import { runWithPeer } from './support/joined.js';
 import { Peer, leaveAfterEach } from './support/peer.js';
 import { head, openWire, parseAnswer } from './support/tcp.js';
 
@@ -40,9 +39,7 @@ let id: string;
 async function begin(options: CoordinatorOptions = {}): Promise<void> {
   spool = new Spool();
   coordinator = await startCoordinator({ blobs: spool.store, ...options });
-  runId = (await createRun(coordinator)).id;
-  token = (await enrol(coordinator, runId, 'anna')).token;
-  peer = await Peer.join(coordinator.url, token);
+  ({ runId, token, peer } = await runWithPeer(coordinator));
   ({ id } = await peer.assignment());
 }
 

@@ -5,6 +5,7 @@ import { io } from 'socket.io-client';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { z } from 'zod';
 import { errorBody } from '../../protocol/errors.js';
+import { reservedEvents } from '../e2e/support/peer.js';
 import { nastyValue, spoilt } from './support/arbitraries.js';
 import type { Victim } from './support/victim.js';
 import { openVictim } from './support/victim.js';
@@ -28,19 +29,8 @@ const event = fc
     fc.constantFrom(...names),
     fc.constantFrom('assignment', 'goodbye', '__proto__', 'toString', '', 'a'.repeat(2000)),
     fc.string({ maxLength: 20 }),
-    // Names that Socket.IO keeps for itself: its client refuses to send them.
   )
-  .filter(
-    (name) =>
-      ![
-        'connect',
-        'connect_error',
-        'disconnect',
-        'disconnecting',
-        'newListener',
-        'removeListener',
-      ].includes(name),
-  );
+  .filter((name) => !reservedEvents.has(name));
 const argument = fc.oneof(
   fc.constantFrom(...good).chain(spoilt),
   nastyValue,

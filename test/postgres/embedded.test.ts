@@ -15,6 +15,7 @@ import {
 } from '../../server/adapters/postgres/embedded.js';
 import { isAlive } from '../../server/adapters/postgres/processes.js';
 import { waitFor } from '../../server/adapters/postgres/wait.js';
+import { postmasterOf } from '../support/postmaster.js';
 import { runSql } from '../support/sql.js';
 
 /** One for the file, with a directory for each test that must begin from nothing. */
@@ -82,10 +83,6 @@ function inCluster(...names: string[]): string {
   return join(dataDir, 'cluster', 'data', ...names);
 }
 
-async function postmasterPid(): Promise<number> {
-  return Number((await readFile(inCluster('postmaster.pid'), 'utf8')).split('\n')[0]);
-}
-
 const keep =
   'DROP TABLE IF EXISTS kept; CREATE TABLE kept (answer int); INSERT INTO kept VALUES (42)';
 const look = 'SELECT answer FROM kept';
@@ -118,7 +115,7 @@ describe('the embedded server', () => {
   it('keeps its data over a clean stop, which can be asked for twice', async () => {
     const first = await start();
     await runSql(first.url, keep);
-    const pid = await postmasterPid();
+    const pid = await postmasterOf(dataDir);
 
     await Promise.all([first.stop(), first.stop()]);
     await first.stop();
@@ -133,7 +130,7 @@ describe('the embedded server', () => {
   it('is adopted after its owner was killed', async () => {
     const owner = await startInAnotherProcess('hold');
     await runSql(owner.url, keep);
-    const pid = await postmasterPid();
+    const pid = await postmasterOf(dataDir);
     await kill(owner.process);
     expect(isAlive(pid)).toBe(true);
 
@@ -148,7 +145,7 @@ describe('the embedded server', () => {
 
   it('is stopped by a process that ends without stopping it', async () => {
     const owner = await startInAnotherProcess('exit');
-    const pid = await postmasterPid();
+    const pid = await postmasterOf(dataDir);
     if (owner.process.exitCode === null) await once(owner.process, 'exit');
 
     const gone = () => (isAlive(pid) ? undefined : true);
@@ -158,7 +155,7 @@ describe('the embedded server', () => {
   it('recovers what was committed after it was killed itself', async () => {
     const first = await start();
     await runSql(first.url, keep);
-    process.kill(await postmasterPid(), 'SIGKILL');
+    process.kill(await postmasterOf(dataDir), 'SIGKILL');
 
     const second = await start();
 
@@ -205,7 +202,7 @@ describe('several users of one directory', () => {
   it('start at once and share one server, which stops with the last of them', async () => {
     dataDir = join(home, 'crowded');
     const [a, b, other] = await Promise.all([start(), start(), startInAnotherProcess('hold')]);
-    const pid = await postmasterPid();
+    const pid = await postmasterOf(dataDir);
 
     expect([a.adopted, b.adopted, other.adopted].filter((adopted) => !adopted)).toHaveLength(1);
     expect(new Set([a.url, b.url, other.url]).size).toBe(1);

@@ -1,27 +1,24 @@
 import { execFile } from 'node:child_process';
-import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { cp, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { beforeEach, expect, it } from 'vitest';
 import { readMigrations } from '../../server/adapters/postgres/migrations.js';
 import { migrate } from '../../server/adapters/postgres/migrator.js';
+import { folder as directory, useFolder } from '../support/folder.js';
 import { emptyDatabase } from '../support/postgres.js';
 import { runSql } from '../support/sql.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
-let directory: string;
 let schema: string;
 let migrations: string;
 
+useFolder('each');
 beforeEach(async () => {
-  directory = await mkdtemp(join(tmpdir(), 'tributary-schema-'));
   await cp(join(root, 'prisma'), directory, { recursive: true });
   schema = join(directory, 'schema.prisma');
   migrations = join(directory, 'migrations');
 });
-
-afterEach(() => rm(directory, { recursive: true }));
 
 interface Ended {
   exitCode: number | string | null | undefined;

@@ -1,6 +1,6 @@
 /** The embedded server is killed while it is used, and launched again by its users. */
 import { renameSync } from 'node:fs';
-import { readFile, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
 import { enterableTempDirectory } from '../../server/adapters/postgres/account.js';
@@ -11,6 +11,7 @@ import {
 } from '../../server/adapters/postgres/embedded.js';
 import { isAlive } from '../../server/adapters/postgres/processes.js';
 import { eventually } from '../support/database.js';
+import { killPostmaster, postmasterOf } from '../support/postmaster.js';
 import { runSql } from '../support/sql.js';
 
 let dataDir: string;
@@ -36,19 +37,6 @@ async function start(wanted: () => boolean = () => true): Promise<EmbeddedPostgr
   return server;
 }
 
-async function postmaster(): Promise<number> {
-  const file = join(dataDirectoryOf(dataDir), 'postmaster.pid');
-  return Number((await readFile(file, 'utf8')).split('\n')[0]);
-}
-
-/** @returns which process it was */
-async function killServer(): Promise<number> {
-  const pid = await postmaster();
-  process.kill(pid, 'SIGKILL');
-  await eventually('the server is gone', () => Promise.resolve(isAlive(pid) ? null : true));
-  return pid;
-}
-
 /** What the server answers at the address that it always had. */
 function once(url: string, sql: string): Promise<unknown[]> {
   return eventually('the server answers', () => runSql(url, sql).catch(() => null));
@@ -57,11 +45,11 @@ function once(url: string, sql: string): Promise<unknown[]> {
 it('comes back where it was, with its data, each time that it is killed', async () => {
   const server = await start();
   await runSql(server.url, 'CREATE TABLE kept (answer int); INSERT INTO kept VALUES (42)');
-  const pids = [await killServer()];
+  const pids = [await killPostmaster(dataDir)];
   expect(await once(server.url, 'SELECT answer FROM kept')).toEqual([{ answer: 42 }]);
-  pids.push(await killServer());
+  pids.push(await killPostmaster(dataDir));
   expect(await once(server.url, 'SELECT answer FROM kept')).toEqual([{ answer: 42 }]);
-  const last = await postmaster();
+  const last = await postmasterOf(dataDir);
   expect(warnings).toEqual([
     expect.stringContaining(`(process ${pids[0]}) has ended`),
     expect.stringContaining(`runs again (process ${pids[1]}`),
@@ -75,13 +63,13 @@ it('comes back where it was, with its data, each time that it is killed', async 
 it('is launched by one of its users, and found by the others, one of whom has adopted it', async () => {
   const [first, second] = [await start(), await start()];
   expect(second.adopted).toBe(true);
-  await killServer();
+  await killPostmaster(dataDir);
   const answers = await Promise.all([
     once(first.url, 'SELECT 1 AS one'),
     once(second.url, 'SELECT 1 AS one'),
   ]);
   expect(answers).toEqual([[{ one: 1 }], [{ one: 1 }]]);
-  const pid = await postmaster();
+  const pid = await postmasterOf(dataDir);
   await eventually('both have found it', () =>
     Promise.resolve(
       warnings.filter((text) => text.includes(`again (process ${pid}`)).length === 2 || null,
@@ -101,7 +89,7 @@ it('is launched later where it cannot be launched at once', async () => {
     if (++asked === 1) renameSync(version, aside);
     return true;
   });
-  await killServer();
+  await killPostmaster(dataDir);
   await eventually('the launch fails', () =>
     Promise.resolve(warnings.find((text) => text.includes('trying again in 1 s'))),
   );
@@ -116,20 +104,20 @@ it('stays away where nobody wants it any more', async () => {
     ask();
     return false;
   });
-  const pid = await killServer();
+  const pid = await killPostmaster(dataDir);
   await asked;
   await server.stop();
-  expect(await postmaster(), 'no other one was launched').toBe(pid);
+  expect(await postmasterOf(dataDir), 'no other one was launched').toBe(pid);
   expect(warnings).toEqual([]);
   await expect(runSql(server.url, 'SELECT 1')).rejects.toThrow(/ECONNREFUSED/);
 });
 
 it('stays away where it is killed while it is stopped', async () => {
   const server = await start();
-  const pid = await postmaster();
+  const pid = await postmasterOf(dataDir);
   process.kill(pid, 'SIGKILL');
   await server.stop();
-  expect(await postmaster(), 'no other one was launched').toBe(pid);
+  expect(await postmasterOf(dataDir), 'no other one was launched').toBe(pid);
   expect(isAlive(pid)).toBe(false);
   expect(warnings).toEqual([]);
 });

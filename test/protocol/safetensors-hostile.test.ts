@@ -8,7 +8,8 @@ import {
   parseHeader,
 } from '../../protocol/safetensors.js';
 import { anyTensors } from './safetensors-arbitraries.js';
-import { fileOf, hostileFiles } from './safetensors-files.js';
+import { fileOf } from './safetensors-files.js';
+import { hostileFiles } from './safetensors-hostile-files.js';
 
 /** What a call throws, or undefined; and the bytes of buffers that it allocated. */
 function attempt(call: () => unknown): { error: unknown; allocated: number } {

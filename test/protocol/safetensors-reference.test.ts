@@ -11,7 +11,7 @@ import { describe, expect, it } from 'vitest';
 import { decodeSafetensors, encodeSafetensors } from '../../protocol/safetensors.js';
 import type { SafetensorsFile, Tensor } from '../../protocol/safetensors.js';
 import { anyTensors, bytesOf } from './safetensors-arbitraries.js';
-import { hostileFiles } from './safetensors-files.js';
+import { hostileFiles } from './safetensors-hostile-files.js';
 import { oursFiles } from './safetensors-ours.js';
 
 const folder = fileURLToPath(new URL('../fixtures/safetensors/', import.meta.url));

@@ -15,6 +15,7 @@ import { createEngine } from '../../server/engine/create-engine.js';
 import type { ArrivalOrder } from '../../server/simulation/schedule.js';
 import { Schedule } from '../../server/simulation/schedule.js';
 import { simulatedClients } from '../../server/simulation/simulated-client.js';
+import { initialModel, plainTrainer } from './plain-task.js';
 
 export interface SimulatedPlayer {
   readonly name: string;
@@ -43,6 +44,22 @@ export interface SimulatedOutcome {
   readonly checkpoints: readonly Pick<Checkpoint, 'version' | 'sha256' | 'stateSha256'>[];
   /** `round client`, in the order in which updates were accepted. */
   readonly arrivals: readonly string[];
+}
+
+/**
+ * The sha256 of every checkpoint of a run of plain trainers that nothing happens to, from version 0 on.
+ *
+ * @param examples By client.
+ */
+export async function plainCheckpoints(
+  spec: SimulatedRunOptions['spec'],
+  examples: Readonly<Record<string, number>>,
+): Promise<string[]> {
+  const players = Object.entries(examples).map(([name, count]) => {
+    return { name, role: 'source' as const, train: plainTrainer(name, count) };
+  });
+  const { checkpoints } = await simulateRun({ spec, init: initialModel, players });
+  return checkpoints.map(({ sha256 }) => sha256);
 }
 
 const silent = { info: () => undefined, warn: () => undefined, error: () => undefined };

@@ -102,6 +102,8 @@ export class FakeCoordinator {
   onConnect: () => ErrorCode | undefined = () => undefined;
   /** Called at each request without a body. */
   onGet: () => ErrorCode | undefined = () => undefined;
+  /** Requests without a body are not answered. */
+  silent = false;
   /** Called at each heartbeat. */
   onHeartbeat: () => ErrorCode | undefined = () => undefined;
   /** Said with every refusal of a connection. */
@@ -252,6 +254,7 @@ export class FakeCoordinator {
     router.get('/{*path}', (request, response) => {
       this.gets.push(request.path);
       this.getIds.push(request.header(REQUEST_ID_HEADER) ?? '');
+      if (this.silent) return;
       const file = this.files.get(request.path);
       const code = this.onGet();
       if (code) {

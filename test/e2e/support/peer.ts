@@ -6,12 +6,24 @@ import type {
   Ack,
   Assignment,
   Hello,
+  RunState,
   ServerToClient,
   Welcome,
 } from '../../../protocol/messages.js';
 import { PROTOCOL_VERSION } from '../../../protocol/messages.js';
+import { isLive } from '../../../protocol/run.js';
 
 type MessageOf<E extends keyof ServerToClient> = Parameters<ServerToClient[E]>[0];
+
+/** Names that the client library keeps for itself: it refuses to send them. */
+export const reservedEvents: ReadonlySet<string> = new Set([
+  'connect',
+  'connect_error',
+  'disconnect',
+  'disconnecting',
+  'newListener',
+  'removeListener',
+]);
 
 const peers: Peer[] = [];
 
@@ -67,6 +79,15 @@ export class Peer {
 
   async assignment(n = 1): Promise<Assignment> {
     return this.nth('assignment', n);
+  }
+
+  /** The next announcement with this status, of those that came or will come. */
+  async announced(status: RunState['status']): Promise<RunState> {
+    for (let n = 1; ; n++) {
+      const state = await this.nth('run', n);
+      if (state.status === status) return state;
+      if (!isLive(state.status)) throw new Error(`the run is ${state.status}: ${state.reason}`);
+    }
   }
 
   disconnected(): Promise<string> {
