@@ -1,6 +1,4 @@
 /** Kernels that go through vectors element by element (core/kernels/reference/elementwise.ts). */
-import { addressOf, f64At } from './table';
-
 /** sum[i] += other[i], as i64 */
 export function merge(sum: usize, other: usize, length: i32): void {
   const end = sum + ((<usize>length) << 3);
@@ -71,55 +69,4 @@ function checkFours(state: usize, x: usize, end: usize): void {
   const two = max<u32>(i32x4.extract_lane(most, 0), i32x4.extract_lane(most, 1));
   const others = max<u32>(i32x4.extract_lane(most, 2), i32x4.extract_lane(most, 3));
   store<u32>(state, max<u32>(two, others), 32);
-}
-
-/** Elements that stay in the nearest cache while all rows are added to them: 32 KiB. */
-const TILE: i32 = 4096;
-
-/**
- * out[i] += factors[k] * rows[k][i], rows in order. Works on pairs: the arrays have room for an even
- * number.
- */
-export function combine(out: usize, length: i32, rows: usize, factors: usize, count: i32): void {
-  for (let at = 0; at < length; at += TILE) {
-    const n = min(TILE, length - at);
-    const target = out + ((<usize>at) << 3);
-    let k = 0;
-    for (; k + 4 <= count; k += 4) combineFour(target, n, rows, factors, k, at);
-    for (; k < count; k++) combineOne(target, n, addressOf(rows, k, at), f64At(factors, k));
-  }
-}
-
-function add(sum: v128, x: usize, factor: v128): v128 {
-  return f64x2.add(sum, f64x2.mul(f64x2.promote_low_f32x4(v128.load64_zero(x)), factor));
-}
-
-function combineFour(out: usize, n: i32, rows: usize, factors: usize, k: i32, at: i32): void {
-  const x0 = addressOf(rows, k, at);
-  const x1 = addressOf(rows, k + 1, at);
-  const x2 = addressOf(rows, k + 2, at);
-  const x3 = addressOf(rows, k + 3, at);
-  const f0 = f64x2.splat(f64At(factors, k));
-  const f1 = f64x2.splat(f64At(factors, k + 1));
-  const f2 = f64x2.splat(f64At(factors, k + 2));
-  const f3 = f64x2.splat(f64At(factors, k + 3));
-  const end = (<usize>n) << 2;
-  let o: usize = 0;
-  do {
-    const target = out + (o << 1);
-    const two = add(add(v128.load(target), x0 + o, f0), x1 + o, f1);
-    v128.store(target, add(add(two, x2 + o, f2), x3 + o, f3));
-    o += 8;
-  } while (o < end);
-}
-
-function combineOne(out: usize, n: i32, x: usize, factor: f64): void {
-  const f = f64x2.splat(factor);
-  const end = (<usize>n) << 2;
-  let o: usize = 0;
-  do {
-    const target = out + (o << 1);
-    v128.store(target, add(v128.load(target), x + o, f));
-    o += 8;
-  } while (o < end);
 }
