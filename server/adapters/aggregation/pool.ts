@@ -19,6 +19,8 @@ export class ThreadPool {
   readonly #threads = new Set<AggregationThread>();
   readonly #idle: AggregationThread[] = [];
   #closed = false;
+  /** How many more threads could have helped. */
+  #missed = 0;
 
   constructor(options: ThreadPoolOptions) {
     this.#options = options;
@@ -39,7 +41,7 @@ export class ThreadPool {
 
   /**
    * Waits for nothing: null where nobody is free, or would first have to start. Who could have helped
-   * is there the next time.
+   * is started when this is over, and there the next time.
    */
   runNow<T>(use: Use<T>): Promise<T | null> | null {
     return this.#turns.runNow(async () => {
@@ -70,12 +72,19 @@ export class ThreadPool {
     if (this.#closed) return undefined;
     const at = this.#idle.findIndex(({ isAlive, isWarm }) => isAlive && isWarm);
     if (at >= 0) return this.#idle.splice(at, 1)[0];
-    if (this.#threads.size < this.#options.size) {
+    this.#missed += 1;
+    return undefined;
+  }
+
+  /** Not while a round is aggregated: starting takes from the very processors that it needs. */
+  #startMissed(): void {
+    const room = this.#closed ? 0 : this.#options.size - this.#threads.size;
+    for (let i = Math.min(this.#missed, room); i > 0; i--) {
       const thread = this.#start();
       thread.warmUp();
       this.#idle.push(thread);
     }
-    return undefined;
+    this.#missed = 0;
   }
 
   async #lend<T>(thread: AggregationThread, use: Use<T>): Promise<T> {
@@ -86,6 +95,7 @@ export class ThreadPool {
     } finally {
       clearTimeout(limit);
       if (thread.isAlive) this.#idle.push(thread);
+      this.#startMissed();
     }
   }
 }

@@ -3,8 +3,8 @@ import { TILE, tiles } from '../../layout.js';
 import type { RuleContext, WeightedUpdate } from '../rule.js';
 import { allSettled, readInto } from './vectors.js';
 
-/** Updates that are folded together: their tiles fit into 2 MiB, and eight at a time fill a pass. */
-const BATCH = 32;
+/** Updates that are folded together: their tiles fit into 2 MiB. */
+export const BATCH = 32;
 
 /** Elements of a flat vector, `to` not among them. */
 export interface Stretch {

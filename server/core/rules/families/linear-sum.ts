@@ -5,10 +5,7 @@ import { addContribution, countUpdate, emptyContribution } from '../../kernels/f
 import type { Contribution, Kernels } from '../../kernels/kernels.js';
 import type { RuleContext, UpdateFacts, UpdateReader, WeightedUpdate } from '../rule.js';
 import { plainFacts } from '../rule.js';
-import { foldElements } from './fold-elements.js';
-
-/** Updates that wait at most. They are open files; nothing of them is in memory. */
-const PENDING = 256;
+import { BATCH, foldElements } from './fold-elements.js';
 
 /** What a linear rule says about one update, with nothing left out. */
 export interface WeighedInFull {
@@ -54,7 +51,7 @@ export async function foldUpdate(
   const facts = plainFacts(update);
   acc.entries.push({ clientId: facts.clientId, facts, ...weighed });
   acc.pending.push({ update, weighed });
-  if (acc.pending.length >= PENDING) await foldPending(acc, ctx);
+  if (acc.pending.length >= BATCH) await foldPending(acc, ctx);
 }
 
 /**
