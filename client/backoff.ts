@@ -1,12 +1,18 @@
 /** How long to wait before the next attempt, where many clients may have failed at the same moment. */
 
-/** The wait doubles from the first to the cap. Milliseconds. */
+/** The wait grows by half from the first to the cap. Milliseconds. */
 export interface BackoffLimits {
   readonly firstMs: number;
   readonly capMs: number;
 }
 
-/** Caps at five seconds, so that a coordinator that restarts has its clients back soon after. */
+/**
+ * Each wait is about half of the time that has passed: a coordinator that was away for two seconds has
+ * its clients back within the next. (Where waits double, the last one is as long as all the outage.)
+ */
+const GROWTH = 1.5;
+
+/** Caps at five seconds, so that one that was away for long has them back soon after, too. */
 export const patientBackoff: BackoffLimits = { firstMs: 250, capMs: 5_000 };
 
 /**
@@ -23,7 +29,7 @@ export function backoffMs(
   random: () => number,
   { firstMs, capMs }: BackoffLimits = patientBackoff,
 ): number {
-  const step = Math.min(capMs, firstMs * 2 ** failures);
+  const step = Math.min(capMs, firstMs * GROWTH ** failures);
   return step / 2 + (random() * step) / 2;
 }
 

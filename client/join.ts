@@ -137,6 +137,7 @@ async function takePart(parts: Parts, guest: Guest | undefined): Promise<never> 
     open: (address, attempt) =>
       Connection.open({ address, token, hello, inbox, attempt, environment, signal }),
     onOpen: (connection, welcome) => participation.welcomed(connection, welcome),
+    receipts: () => participation.receipts,
     onLost: (error, delayMs) => context.report({ type: 'disconnected', error, delayMs }),
     environment,
     signal,

@@ -81,6 +81,11 @@ export class Participation implements Inbox {
     this.#questions = new Questions(abilities.oracle, consent, context);
   }
 
+  /** How many there are. */
+  get receipts(): number {
+    return this.#receipts.length;
+  }
+
   /** A connection was made, the first or another: takes up what is open. */
   welcomed(connection: Connection, welcome: Welcome): void {
     this.#connection = connection;

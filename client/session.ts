@@ -26,6 +26,8 @@ export interface SessionOptions<C extends Line> {
     attempt: number,
   ) => Promise<{ connection: C; welcome: Welcome }>;
   readonly onOpen: (connection: C, welcome: Welcome) => void;
+  /** Receipts so far. A connection that brought one counts as a success, however short it was. */
+  readonly receipts: () => number;
   readonly onLost: (error: Error, delayMs: number) => void;
   readonly environment: Environment;
   readonly signal: AbortSignal;
@@ -45,11 +47,12 @@ export async function keepConnected<C extends Line>(options: SessionOptions<C>):
   for (let failures = 0; ; failures++) {
     const life = { opened: false, stable: false };
     const address = coordinators.current;
+    const receipts = options.receipts();
     const attempt = Math.floor(failures / coordinators.size);
     const error = await stayOnce(options, address, attempt, life);
     signal.throwIfAborted();
     if (!isPassing(error)) throw error;
-    if (life.stable) failures = 0;
+    if (life.stable || options.receipts() > receipts) failures = 0;
     if (life.opened) asked.clear();
     asked.set(address, coordinators.granted(askedMs(error)));
     coordinators.leave(address);

@@ -47,7 +47,7 @@ describe('connecting', () => {
     void start();
     await log.nth('connected');
     expect(log.of('disconnected').map(({ delayMs }) => delayMs)).toEqual([
-      187.5, 375, 750, 1500, 3000, 3750,
+      187.5, 281.25, 421.875, 632.8125, 949.21875, 1423.828125,
     ]);
   });
 
@@ -61,7 +61,22 @@ describe('connecting', () => {
     clock.advance(1_000);
     coordinator.cutAll();
     await log.nth('connected', 5);
-    expect(log.of('disconnected').map(({ delayMs }) => delayMs)).toEqual([187.5, 375, 750, 187.5]);
+    expect(log.of('disconnected').map(({ delayMs }) => delayMs)).toEqual([
+      187.5, 281.25, 421.875, 187.5,
+    ]);
+  });
+
+  it('starts afresh after a receipt, too, however soon it is thrown out again', async () => {
+    void start({ train: nowTrain });
+    await log.nth('connected');
+    coordinator.cutAll();
+    await log.nth('connected', 2);
+    coordinator.cutAll();
+    coordinator.open = [coordinator.assignment('a1')];
+    await log.nth('receipt');
+    coordinator.cutAll();
+    await log.nth('connected', 4);
+    expect(log.of('disconnected').map(({ delayMs }) => delayMs)).toEqual([187.5, 281.25, 187.5]);
   });
 
   it('tries again where the coordinator does not answer hello', async () => {

@@ -91,7 +91,7 @@ describe('one of several', () => {
       each.onConnect = () => (++refusals <= 5 ? 'standby' : undefined);
     void start({ url: [coordinator.url, other.url] });
     await log.nth('connected');
-    expect(delays()).toEqual([0, 187.5, 0, 375, 0]);
+    expect(delays()).toEqual([0, 187.5, 0, 281.25, 0]);
     expect([coordinator.hellos.length, other.hellos.length]).toEqual([0, 1]);
   });
 

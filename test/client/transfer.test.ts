@@ -23,13 +23,13 @@ function settled(): Promise<void> {
 }
 
 describe('back-off', () => {
-  it('doubles from the first wait to the cap, and is never less than half of the step', () => {
-    const steps = [0, 1, 2, 3, 4, 5, 60, 2000];
+  it('grows by half from the first wait to the cap, and is never less than half of the step', () => {
+    const steps = [0, 1, 2, 3, 4, 7, 8, 60, 2000];
     expect(steps.map((n) => backoffMs(n, () => 0))).toEqual([
-      125, 250, 500, 1000, 2000, 2500, 2500, 2500,
+      125, 187.5, 281.25, 421.875, 632.8125, 2135.7421875, 2500, 2500, 2500,
     ]);
     expect(steps.map((n) => Math.ceil(backoffMs(n, () => 1 - 2 ** -53)))).toEqual([
-      250, 500, 1000, 2000, 4000, 5000, 5000, 5000,
+      250, 375, 563, 844, 1266, 4272, 5000, 5000, 5000,
     ]);
   });
 
@@ -49,8 +49,8 @@ describe('retry', () => {
     const result = retry(attempt, { environment: virtualEnvironment(clock), signal: never });
     for (const [ms, before] of [
       [187.5, 1],
-      [375, 2],
-      [750, 3],
+      [281.25, 2],
+      [421.875, 3],
     ]) {
       await settled();
       clock.advance(ms - 0.5);

@@ -111,7 +111,7 @@ describe('uploading', () => {
     expect(arrivals[1].body).toEqual(arrivals[0].body);
     expect(arrivals[2].body).toEqual(arrivals[0].body);
     expect(requests).toHaveLength(1);
-    expect(log.of('retry').map(({ delayMs }) => delayMs)).toEqual([187.5, 375]);
+    expect(log.of('retry').map(({ delayMs }) => delayMs)).toEqual([187.5, 281.25]);
   });
 
   it('sends a large update again from its beginning when it was cut in the middle', async () => {
@@ -248,7 +248,7 @@ describe('uploading', () => {
     ];
     void start({ train: nowTrain });
     await log.nth('receipt');
-    expect(log.of('retry').map(({ delayMs }) => delayMs)).toEqual([7875, 4500, 750]);
+    expect(log.of('retry').map(({ delayMs }) => delayMs)).toEqual([7875, 4500, 421.875]);
   });
 
   it('gives up a connection on which nothing moves, and sends again', async () => {
