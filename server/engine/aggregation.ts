@@ -144,7 +144,7 @@ async function runRule(
       state: await loadState(blobs, base.stateSha256),
       fold: run.fold,
       kernels,
-      foldVector: foldTogether(updates, shared, run.fold, parts),
+      ...(parts.helpers && { foldVector: foldTogether(updates, shared, run.fold, parts) }),
       oracle,
     };
     const acc = rule.begin(ctx);

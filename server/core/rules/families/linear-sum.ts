@@ -7,6 +7,9 @@ import type { RuleContext, UpdateFacts, UpdateReader, WeightedUpdate } from '../
 import { plainFacts } from '../rule.js';
 import { BATCH, foldElements } from './fold-elements.js';
 
+/** Updates that wait to be shared out: each time costs a round of messages. They are open files only. */
+const SHARED_OUT = 256;
+
 /** What a linear rule says about one update, with nothing left out. */
 export interface WeighedInFull {
   readonly weight: number;
@@ -51,7 +54,8 @@ export async function foldUpdate(
   const facts = plainFacts(update);
   acc.entries.push({ clientId: facts.clientId, facts, ...weighed });
   acc.pending.push({ update, weighed });
-  if (acc.pending.length >= BATCH) await foldPending(acc, ctx);
+  const enough = ctx.foldVector ? SHARED_OUT : BATCH;
+  if (acc.pending.length >= enough) await foldPending(acc, ctx);
 }
 
 /**
