@@ -131,7 +131,7 @@ async function runRule(
   parts: AggregationParts,
   { before, model, shared, updates }: ModelAndUpdates,
 ): Promise<Outcome> {
-  const { blobs, oracles, kernels } = parts;
+  const { blobs, oracles, kernels, helpers } = parts;
   const { rule, options, needs } = composedRule(run.spec);
   const oracle = needs.oracle ? await oracles.open(run, notShared(before, shared)) : null;
   try {
@@ -144,7 +144,9 @@ async function runRule(
       state: await loadState(blobs, base.stateSha256),
       fold: run.fold,
       kernels,
-      ...(parts.helpers && { foldVector: foldTogether(updates, shared, run.fold, parts) }),
+      ...(helpers && {
+        foldVector: foldTogether(updates, shared, run.fold, { blobs, kernels, helpers }),
+      }),
       oracle,
     };
     const acc = rule.begin(ctx);

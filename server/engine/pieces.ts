@@ -31,7 +31,7 @@ export interface WeighedBlob {
 
 interface FoldPiece extends Stretch {
   readonly kind: 'fold';
-  /** In shared memory: every thread adds to its own stretch of it. */
+  /** In shared memory ({@link SharedSums}): every thread adds to its own stretch of it. */
   readonly terms: BigInt64Array;
   readonly vector: string;
   /** Verified before. */
@@ -53,6 +53,30 @@ export interface Helpers {
    * added.
    */
   offer(piece: Piece): Promise<boolean>;
+  /** Of the thread that aggregates. */
+  readonly sums: SharedSums;
+}
+
+/**
+ * Memory that several threads add to, used again from round to round: a garbage collector hardly
+ * notices what is shared, and each thread that saw it would have to let it go.
+ */
+export class SharedSums {
+  #sums = new BigInt64Array(new SharedArrayBuffer(0));
+
+  /** Zeros. Whoever took some before must be done with them. */
+  take(size: number): BigInt64Array {
+    if (this.#sums.length < size) {
+      const bytes = size * BigInt64Array.BYTES_PER_ELEMENT;
+      this.#sums = new BigInt64Array(new SharedArrayBuffer(bytes));
+    }
+    return this.#sums.subarray(0, size).fill(0n);
+  }
+
+  /** A thread that is being ended may still add to them: they are not used again. */
+  forget(): void {
+    this.#sums = new BigInt64Array(new SharedArrayBuffer(0));
+  }
 }
 
 export interface PieceParts {

@@ -26,7 +26,8 @@ export async function verifyTogether(
   bytes: number,
   parts: Parts,
 ): Promise<void> {
-  const each = Math.max(1, Math.ceil(blobs.length / pieceCount(bytes, parts.helpers)));
+  if (blobs.length === 0) return;
+  const each = Math.ceil(blobs.length / pieceCount(bytes, parts.helpers));
   const pieces: Piece[] = [];
   for (let at = 0; at < blobs.length; at += each) {
     pieces.push({ kind: 'verify', blobs: blobs.slice(at, at + each) });
@@ -39,20 +40,27 @@ export function foldTogether(
   updates: readonly UpdateFile[],
   layout: Layout,
   fold: FoldScale,
-  parts: Parts,
+  parts: Required<Parts>,
 ): FoldVector {
+  const { kernels, helpers } = parts;
   const files = new Map<unknown, UpdateFile>(updates.map((update) => [update, update]));
   return async (terms, vector, weighted) => {
     const blobs = weighted.flatMap(({ update, weight }) => asBlob(files.get(update), weight));
-    const count = pieceCount(weighted.length * layout.size * FLOAT_BYTES, parts.helpers);
+    const count = pieceCount(weighted.length * layout.size * FLOAT_BYTES, helpers);
     if (count === 1 || blobs.length < weighted.length) {
-      const { kernels } = parts;
       return foldElements(terms, vector, weighted, whole(terms), { fold, kernels });
     }
+    const sums = helpers.sums.take(terms.length);
     const pieces = stretches(terms.length, count).map((stretch): Piece => {
-      return { kind: 'fold', ...stretch, terms, vector, updates: blobs, layout, fold };
+      return { kind: 'fold', ...stretch, terms: sums, vector, updates: blobs, layout, fold };
     });
-    await doTogether(pieces, parts);
+    try {
+      await doTogether(pieces, parts);
+    } catch (error) {
+      helpers.sums.forget();
+      throw error;
+    }
+    kernels.merge(terms, sums);
   };
 }
 
@@ -80,13 +88,14 @@ function stretches(size: number, count: number): Stretch[] {
  * Offers all pieces but the first, does that one here, and then what nobody took.
  * @throws the first failure, once nobody works on any of them any more.
  */
-async function doTogether(pieces: readonly Piece[], parts: Parts): Promise<void> {
-  const [own, others] = [pieces.slice(0, 1), pieces.slice(1)];
+async function doTogether([own, ...others]: readonly Piece[], parts: Parts): Promise<void> {
   // Offered before this thread begins with its own, and hears nothing until that is done.
   const offers = others.map((piece) => parts.helpers?.offer(piece) ?? Promise.resolve(false));
-  const orHere = async (piece: Piece, offer: Promise<boolean>): Promise<void> => {
-    if (!(await offer)) await doPiece(piece, parts);
+  const here = async (): Promise<void> => {
+    await doPiece(own, parts);
+    for (const [i, piece] of others.entries()) {
+      if (!(await offers[i])) await doPiece(piece, parts);
+    }
   };
-  const here = own.map((piece) => doPiece(piece, parts));
-  await allSettled([...here, ...others.map((piece, i) => orHere(piece, offers[i]))]);
+  await allSettled<unknown>([here(), ...offers]);
 }

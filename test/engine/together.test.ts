@@ -11,7 +11,7 @@ import type { UpdateReader } from '../../server/core/rules/rule.js';
 import type { AggregationInput } from '../../server/engine/aggregation.js';
 import { aggregate } from '../../server/engine/aggregation.js';
 import type { Helpers, Piece } from '../../server/engine/pieces.js';
-import { doPiece } from '../../server/engine/pieces.js';
+import { SharedSums, doPiece } from '../../server/engine/pieces.js';
 import { foldTogether } from '../../server/engine/together.js';
 import { Gate } from '../support/gate.js';
 import type { LargeRoundOptions } from '../support/large-round.js';
@@ -35,6 +35,7 @@ function aggregated(input: AggregationInput, helpers?: Helpers, store: BlobStore
 /** Helpers as other threads are: with kernels of their own, and nothing in common but shared memory. */
 class Elsewhere implements Helpers {
   readonly offered: Piece[] = [];
+  readonly sums = new SharedSums();
   readonly #kernels = createWasmKernels();
 
   constructor(
@@ -123,6 +124,7 @@ describe('a piece that fails', () => {
     };
     const helpers: Helpers = {
       threads: 3,
+      sums: new SharedSums(),
       offer: async (piece) => {
         await doPiece(piece, { blobs: store, kernels: referenceKernels });
         return true;
@@ -139,6 +141,7 @@ describe('a piece that fails', () => {
     let isWorking = true;
     const helpers: Helpers = {
       threads: 3,
+      sums: new SharedSums(),
       offer: async (piece) => {
         if (piece.kind === 'verify') return false;
         if (piece.to < SIZE) {
@@ -160,6 +163,38 @@ describe('a piece that fails', () => {
     gate.open();
     expect(first).toBe('under way');
     expect(await ended).toBe('Error: the thread died, working: false');
+  });
+});
+
+describe('shared sums', () => {
+  it('are zeros each time, in the same memory', () => {
+    const sums = new SharedSums();
+    const first = sums.take(5).fill(7n);
+    const second = sums.take(3);
+    expect(second.buffer).toBe(first.buffer);
+    expect(Array.from(second)).toEqual([0n, 0n, 0n]);
+    expect(Array.from(sums.take(6))).toEqual(Array(6).fill(0n));
+  });
+
+  it('are not used again where a piece failed: its thread may still add to them', async () => {
+    const input = await largeRound(blobs, { updates: UPDATES, size: SIZE });
+    const late: BigInt64Array[] = [];
+    const kernels = createWasmKernels();
+    const helpers: Helpers = {
+      threads: 2,
+      sums: new SharedSums(),
+      offer: async (piece) => {
+        if (piece.kind === 'verify') return false;
+        late.forEach((terms) => terms.fill(99n));
+        if (late.push(piece.terms) === 1) throw new Error('the thread is being ended');
+        await doPiece(piece, { blobs, kernels });
+        late[0].fill(99n);
+        return true;
+      },
+    };
+    await expect(aggregated(input, helpers)).rejects.toThrow('the thread is being ended');
+    expect(await aggregated(input, helpers)).toEqual(await aggregated(input));
+    expect(late).toHaveLength(2);
   });
 });
 

@@ -50,6 +50,8 @@ it('comes back where it was, with its data, each time that it is killed', async 
   pids.push(await killPostmaster(dataDir));
   expect(await once(server.url, 'SELECT answer FROM kept')).toEqual([{ answer: 42 }]);
   const last = await postmasterOf(dataDir);
+  // It may answer queries a moment before its supervisor says so.
+  await expect.poll(() => warnings, { timeout: 30_000 }).toHaveLength(4);
   expect(warnings).toEqual([
     expect.stringContaining(`(process ${pids[0]}) has ended`),
     expect.stringContaining(`runs again (process ${pids[1]}`),

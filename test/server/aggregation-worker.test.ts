@@ -7,6 +7,8 @@ import { BroadcastChannel, MessageChannel } from 'node:worker_threads';
 import { afterEach, describe, expect, it, onTestFinished } from 'vitest';
 import { TributaryError } from '../../protocol/errors.js';
 import { Line } from '../../server/adapters/aggregation/line.js';
+import { ThreadPool } from '../../server/adapters/aggregation/pool.js';
+import { AggregationThread } from '../../server/adapters/aggregation/thread.js';
 import type { WorkerAggregatorOptions } from '../../server/adapters/aggregation/worker-aggregator.js';
 import { workerAggregator } from '../../server/adapters/aggregation/worker-aggregator.js';
 import { createDirectoryBlobStore } from '../../server/adapters/blob-directory.js';
@@ -262,6 +264,27 @@ describe('a piece that a worker offers to the others', () => {
     starters.close();
   });
 
+  it('costs no round its result where no thread can be started for it', async () => {
+    const entry = new URL('./support/odd-worker.mjs', import.meta.url);
+    const settings = { blobs: { kind: 'directory', folder: '/nowhere' }, size: 2 } as const;
+    const offer = (): Promise<boolean> => Promise.resolve(false);
+    let started = 0;
+    const start = (): AggregationThread => {
+      if (started++ > 0) throw new Error('no more threads');
+      return new AggregationThread(entry, settings, { oracles: noOracles, offer });
+    };
+    const pool = new ThreadPool({ start, size: 2, limitMs: 60_000 });
+    for (const deed of ['answers', 'answers']) {
+      const round = pool.run(async (thread) => {
+        expect(await pool.runNow(() => Promise.resolve('helped'))).toBeNull();
+        return thread.aggregate(input(deed));
+      });
+      expect(await threadOf(round)).toBeGreaterThan(0);
+    }
+    expect(started).toBe(3);
+    await pool.close();
+  });
+
   it('fails with what doing it threw', async () => {
     const pool = await awake();
     const refused = offered(pool, 'refuses');
@@ -282,7 +305,7 @@ describe('a piece that a worker offers to the others', () => {
     expect(codes).toEqual(['storage_unavailable', 'storage_unavailable', 'internal']);
   });
 
-  it('is ended with its thread where it takes too long, and the round goes on', async () => {
+  it('is ended with its thread where it takes too long, and the round with it', async () => {
     const pool = odd({ size: 2, limitMs: 2000 });
     await expect.poll(() => offered(pool, 'answers')).toBe(true);
     const channel = 'nobody listens';

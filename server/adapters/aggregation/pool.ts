@@ -35,7 +35,11 @@ export class ThreadPool {
   run<T>(use: Use<T>): Promise<T> {
     return this.#turns.run(async () => {
       if (this.#closed) throw stopping();
-      return this.#lend(this.#idleOrNew(), use);
+      try {
+        return await this.#lend(this.#idleOrNew(), use);
+      } finally {
+        this.#startMissed();
+      }
     });
   }
 
@@ -76,15 +80,24 @@ export class ThreadPool {
     return undefined;
   }
 
-  /** Not while a round is aggregated: starting takes from the very processors that it needs. */
+  /**
+   * Once a round is over: starting takes from the very processors that it needs. Where no thread can
+   * be started, rounds do without.
+   */
   #startMissed(): void {
     const room = this.#closed ? 0 : this.#options.size - this.#threads.size;
-    for (let i = Math.min(this.#missed, room); i > 0; i--) {
-      const thread = this.#start();
-      thread.warmUp();
-      this.#idle.push(thread);
-    }
+    const count = Math.min(this.#missed, room);
     this.#missed = 0;
+    try {
+      for (let i = 0; i < count; i++) {
+        const thread = this.#start();
+        thread.warmUp();
+        // The last to be given a round: those that have loaded come first.
+        this.#idle.unshift(thread);
+      }
+    } catch {
+      // A limit of the system on threads. It is tried again when one is missed again.
+    }
   }
 
   async #lend<T>(thread: AggregationThread, use: Use<T>): Promise<T> {
@@ -95,7 +108,6 @@ export class ThreadPool {
     } finally {
       clearTimeout(limit);
       if (thread.isAlive) this.#idle.push(thread);
-      this.#startMissed();
     }
   }
 }

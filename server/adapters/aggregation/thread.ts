@@ -68,10 +68,8 @@ export class AggregationThread {
 
   /** Lets it load, so that it can help at once from then on. */
   warmUp(): void {
-    this.#line.ask('help', { kind: 'verify', blobs: [] }).then(
-      () => (this.#isWarm = true),
-      () => undefined,
-    );
+    const answered = (): void => void (this.#isWarm = this.#isAlive);
+    this.#line.ask('help', { kind: 'verify', blobs: [] }).then(answered, answered);
   }
 
   /** @throws ThreadEnded where the worker does not live to answer; what aggregating throws. */
@@ -89,10 +87,9 @@ export class AggregationThread {
   async #busyWith<T>(work: Promise<T>): Promise<T> {
     this.#worker.ref();
     try {
-      const result = await work;
-      this.#isWarm = true;
-      return result;
+      return await work;
     } finally {
+      this.#isWarm = this.#isAlive;
       this.#worker.unref();
     }
   }

@@ -54,7 +54,7 @@ export function workerAggregator(options: WorkerAggregatorOptions): Aggregator {
   /** A piece of a round that another thread of the pool aggregates. */
   const offer = async (piece: Piece, input: AggregationInput): Promise<boolean> => {
     const help = async (thread: AggregationThread): Promise<true> => {
-      await deaths.counted(input, thread.help(piece));
+      await deaths.ofHelper(input, thread.help(piece));
       return true;
     };
     return (await pool.runNow(help)) ?? false;
@@ -73,16 +73,31 @@ export function workerAggregator(options: WorkerAggregatorOptions): Aggregator {
 class Deaths {
   readonly #counts = new Map<string, number>();
 
-  /** @throws TributaryError where its worker died; what the work throws. */
+  /** Rounds under way that a helper died over: one attempt, however many died in it. */
+  readonly #helpers = new WeakSet<AggregationInput>();
+
+  /** @throws TributaryError where a worker died over it; what the work throws. */
   async counted<T>(input: AggregationInput, work: Promise<T>): Promise<T> {
     try {
       return await work;
     } catch (error) {
-      throw error instanceof ThreadEnded ? this.#count(input, error) : error;
+      const died = error instanceof ThreadEnded || this.#helpers.delete(input);
+      throw died ? this.#count(input, error as Error) : error;
     }
   }
 
-  #count(input: AggregationInput, { message }: ThreadEnded): TributaryError {
+  /** @throws TributaryError `storage_unavailable` where the helper died; what the work throws. */
+  async ofHelper(input: AggregationInput, work: Promise<void>): Promise<void> {
+    try {
+      await work;
+    } catch (error) {
+      if (!(error instanceof ThreadEnded)) throw error;
+      this.#helpers.add(input);
+      throw new TributaryError('storage_unavailable', error.message);
+    }
+  }
+
+  #count(input: AggregationInput, { message }: Error): TributaryError {
     const key = keyOf(input);
     const count = (this.#counts.get(key) ?? 0) + 1;
     if (count < MOST_DEATHS) {

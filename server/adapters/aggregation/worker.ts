@@ -10,7 +10,7 @@ import type { Run } from '../../core/records.js';
 import type { AggregationInput, AggregationResult } from '../../engine/aggregation.js';
 import { aggregate } from '../../engine/aggregation.js';
 import type { Helpers, Piece } from '../../engine/pieces.js';
-import { doPiece } from '../../engine/pieces.js';
+import { SharedSums, doPiece } from '../../engine/pieces.js';
 import { createBlockingBlobStore } from '../blob-blocking.js';
 import { createPostgresBlobStore } from '../blob-postgres.js';
 import { newKernels } from '../kernels.js';
@@ -41,6 +41,7 @@ const line = new Line<CoordinatorServices, WorkerServices>(parentPort, { aggrega
 const helpers: Helpers = {
   threads: settings.size,
   offer: (piece) => line.ask('offer', piece),
+  sums: new SharedSums(),
 };
 
 function work(input: AggregationInput): Promise<AggregationResult> {

@@ -39,10 +39,9 @@ export function foldScale(caps: {
   return { cohortMax, weightMax, deltaMax, termBits, weightBits };
 }
 
-/** Nothing yet, over `size` elements. In shared memory, so that several threads may add to it. */
+/** Nothing yet, over `size` elements. */
 export function emptyContribution(size: number): Contribution {
-  const shared = new SharedArrayBuffer(size * BigInt64Array.BYTES_PER_ELEMENT);
-  return { terms: new BigInt64Array(shared), weight: 0n, count: 0 };
+  return { terms: new BigInt64Array(size), weight: 0n, count: 0 };
 }
 
 /** Adds `weight` times a tile of an update, whose first element is the `start`-th of the vector. */
