@@ -81,8 +81,11 @@ class Deaths {
     try {
       return await work;
     } catch (error) {
-      const died = error instanceof ThreadEnded || this.#helpers.delete(input);
-      throw died ? this.#count(input, error as Error) : error;
+      // One of its helpers may have died, and the run been stopped before that was heard.
+      if (error instanceof ThreadEnded || (isAway(error) && this.#helpers.has(input))) {
+        throw this.#count(input, error.message);
+      }
+      throw error;
     }
   }
 
@@ -97,7 +100,7 @@ class Deaths {
     }
   }
 
-  #count(input: AggregationInput, { message }: Error): TributaryError {
+  #count(input: AggregationInput, message: string): TributaryError {
     const key = keyOf(input);
     const count = (this.#counts.get(key) ?? 0) + 1;
     if (count < MOST_DEATHS) {
@@ -114,6 +117,10 @@ class Deaths {
   forget(input: AggregationInput): void {
     this.#counts.delete(keyOf(input));
   }
+}
+
+function isAway(error: unknown): error is TributaryError {
+  return error instanceof TributaryError && error.code === 'storage_unavailable';
 }
 
 function keyOf({ run, round }: AggregationInput): string {
